@@ -1,0 +1,114 @@
+"""When a step that costs or moves money may run: pure decisions on chain time.
+
+Every ``…_ts`` is epoch seconds; ``chain_now_ts`` is the latest block's timestamp, because the
+contracts compare against that and never against a machine's clock.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from lightchallenge_dagster.rules.prompt import is_hash32
+
+BACKEND = "lightchain_poi"
+
+
+@dataclass(frozen=True, slots=True)
+class ProofFields:
+    """What a challenge row must say before an AIVM request can be made for it.
+
+    ``model_id`` from ``proof.modelId`` or ``challenges.model_id``, ``model_hash`` from
+    ``challenges.model_hash``, the others from ``proof.paramsHash``, ``proof.benchmarkHash`` and
+    ``proof.backend``.
+    """
+
+    model_id: str | None
+    model_hash: str | None
+    params_hash: str | None
+    benchmark_hash: str | None
+    backend: str | None
+
+    def missing(self) -> tuple[str, ...]:
+        """The fields that are absent or unusable, named as the web app writes them."""
+        return tuple(
+            name
+            for name, present in (
+                ("proof.modelId or model_id", bool(self.model_id and self.model_id.strip())),
+                ("model_hash", is_hash32(self.model_hash)),
+                ("proof.paramsHash", is_hash32(self.params_hash)),
+                ("proof.benchmarkHash", is_hash32(self.benchmark_hash)),
+                ("proof.backend", (self.backend or "").strip().lower() == BACKEND),
+            )
+            if not present
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class DispatchFacts:
+    """What is known about one active, unpaused challenge that has no AIVM job yet.
+
+    ``passed``: its own subject or any staker holds a passing verdict (threshold mode).
+    ``provisional_winners``: how many lead its ranking right now (competitive mode).
+    ``problem``: why its configuration cannot be read, if so. ``has_rule``: it holds a rule.
+    """
+
+    challenge_id: int
+    mode: Literal["threshold", "competitive"]
+    end_ts: int
+    proof_deadline_ts: int
+    passed: bool
+    provisional_winners: int
+    has_rule: bool
+    problem: str | None
+    fields: ProofFields
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """Open, or shut for a reason a person can read."""
+
+    open: bool
+    reason: str = ""
+
+
+def earned(facts: DispatchFacts, chain_now_ts: int) -> Gate:
+    """Whether somebody has earned a request for this challenge by now, missing fields aside.
+
+    A threshold challenge asks as soon as somebody passes, a competitive one from its end on (the
+    answer does not depend on who wins), neither after the proof deadline: the fee would be lost.
+    """
+    if chain_now_ts > facts.proof_deadline_ts:
+        return Gate(False, "the proof deadline has passed")
+    if facts.mode == "threshold":
+        return Gate(True) if facts.passed else Gate(False, "nobody has passed yet")
+    if chain_now_ts < facts.end_ts:
+        return Gate(False, "the competition is still running")
+    if facts.provisional_winners < 1:
+        return Gate(False, "nobody is ranked among the winners")
+    return Gate(True)
+
+
+def dispatch_gate(facts: DispatchFacts, chain_now_ts: int) -> Gate:
+    """Whether an AIVM job may be queued for this challenge now."""
+    if facts.problem is not None:
+        return Gate(False, f"its rule cannot be read: {facts.problem}")
+    if not facts.has_rule:
+        return Gate(False, "it has no rule")
+    if missing := facts.fields.missing():
+        return Gate(False, f"it lacks {', '.join(missing)}")
+    return earned(facts, chain_now_ts)
+
+
+def proof_window(start_ts: int, proof_deadline_ts: int, chain_now_ts: int) -> Gate:
+    """Whether ChallengePay takes proofs now: both bounds belong to the window."""
+    if chain_now_ts < start_ts:
+        return Gate(False, "ProofNotOpen")
+    if chain_now_ts > proof_deadline_ts:
+        return Gate(False, "ProofWindowClosed")
+    return Gate(True)
+
+
+def finalizable(end_ts: int, proof_deadline_ts: int, chain_now_ts: int) -> bool:
+    """Whether ChallengePay takes ``finalize`` now: at or after both the end and the deadline."""
+    return chain_now_ts >= end_ts and chain_now_ts >= proof_deadline_ts
