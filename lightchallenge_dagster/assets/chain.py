@@ -1,0 +1,100 @@
+"""The indexed tables as assets.
+
+The live follower (job ``follow_chain``) writes all of them in one transaction and reports their
+materializations. Materializing one here is the other way in: ``chain_logs`` reads a block range
+again, a projection is rebuilt from the stored logs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from dagster import (
+    AssetExecutionContext,
+    AssetsDefinition,
+    BackfillPolicy,
+    MaterializeResult,
+    asset,
+)
+
+from lightchallenge_dagster.assets.catalog import CHAIN, MONEY, OWNERS, TABLES
+from lightchallenge_dagster.assets.metadata import report_metadata, table_metadata
+from lightchallenge_dagster.assets.partitions import BLOCK_RANGES, block_range_bounds
+from lightchallenge_dagster.resources.chain import ChainResource
+from lightchallenge_dagster.resources.database import DatabaseResource
+
+
+@asset(
+    deps=["lightchain_node"],
+    partitions_def=BLOCK_RANGES,
+    backfill_policy=BackfillPolicy.single_run(),
+    group_name=CHAIN,
+    kinds={"postgres", "ethereum"},
+    owners=OWNERS[CHAIN],
+    description=TABLES["chain_logs"].description,
+)
+def chain_logs(
+    context: AssetExecutionContext, database: DatabaseResource, chain: ChainResource
+) -> MaterializeResult[None]:
+    """Read the partitions' blocks again and heal what differs."""
+    from lightchallenge_dagster.steps import index
+
+    bounds = [block_range_bounds(key) for key in context.partition_keys]
+    report = index.heal(
+        database.engine(),
+        chain.reader(),
+        chain.index_policy(),
+        chain.contracts().challenge_snapshot,
+        min(first for first, _ in bounds),
+        max(last for _, last in bounds),
+    )
+    return MaterializeResult(
+        metadata=report_metadata(report) | table_metadata(database.engine(), TABLES["chain_logs"])
+    )
+
+
+def projection(
+    key: str, *, group: str = CHAIN, deps: Sequence[str] = ("chain_logs",)
+) -> AssetsDefinition:
+    """The asset of a table computed from ``chain_logs``; materializing it needs no node."""
+    table = TABLES[key]
+
+    @asset(
+        name=key,
+        deps=list(deps),
+        group_name=group,
+        kinds={"postgres"},
+        owners=OWNERS[group],
+        description=table.description,
+    )
+    def rebuild(database: DatabaseResource, chain: ChainResource) -> MaterializeResult[None]:
+        from lightchallenge_dagster.steps import index
+
+        report = index.rebuild(database.engine(), chain.index_policy(), key)
+        return MaterializeResult(
+            metadata=report_metadata(report) | table_metadata(database.engine(), table)
+        )
+
+    return rebuild
+
+
+PROJECTED = [
+    "challenges",
+    "chain_challenges",
+    "participants",
+    "stakes",
+    "claims",
+    "chain_winners",
+    "inference_requests",
+    "bindings",
+    "achievement_mints",
+]
+
+CHAIN_ASSETS = [
+    chain_logs,
+    *(projection(key) for key in PROJECTED),
+    projection("aivm_jobs", group=MONEY, deps=("chain_logs", "inference_requests")),
+]
+
+#: What one commit of the follower writes, chain_logs apart.
+FOLLOWED = [*PROJECTED, "aivm_jobs"]

@@ -1,0 +1,143 @@
+"""Verdicts and rankings as assets, cut by the UTC day their challenge ends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+from dagster import (
+    AssetExecutionContext,
+    AssetKey,
+    BackfillPolicy,
+    MaterializeResult,
+    TableColumnDep,
+    TableColumnLineage,
+    asset,
+)
+
+from lightchallenge_dagster.assets.catalog import JUDGEMENT, OWNERS, TABLES
+from lightchallenge_dagster.assets.metadata import (
+    merged_report_metadata,
+    table_metadata,
+)
+from lightchallenge_dagster.assets.partitions import CHALLENGE_DAYS
+from lightchallenge_dagster.jobs import lease
+from lightchallenge_dagster.resources.chain import ChainResource
+from lightchallenge_dagster.resources.database import DatabaseResource
+from lightchallenge_dagster.resources.policy import Policy
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+
+def _lineage(**columns: Iterable[tuple[str, str]]) -> TableColumnLineage:
+    return TableColumnLineage(
+        deps_by_column={
+            column: [TableColumnDep(AssetKey(key), source) for key, source in sources]
+            for column, sources in columns.items()
+        }
+    )
+
+
+VERDICT_LINEAGE = _lineage(
+    challenge_id=[("evidence", "challenge_id")],
+    subject=[("evidence", "subject")],
+    score=[("evidence", "data"), ("challenges", "proof"), ("challenges", "params")],
+    reasons=[("evidence", "data"), ("challenges", "proof"), ("challenges", "params")],
+    evidence_hash=[("evidence", "evidence_hash")],
+    created_at=[("evidence", "created_at")],
+)
+RANKING_LINEAGE = _lineage(
+    challenge_id=[("verdicts", "challenge_id")],
+    subject=[("verdicts", "subject"), ("stakes", "subject")],
+    score=[("verdicts", "score")],
+    tie_break_at=[("verdicts", "created_at")],
+    rank=[("verdicts", "score"), ("verdicts", "created_at")],
+    winner=[("verdicts", "score"), ("challenges", "proof")],
+)
+
+
+@asset(
+    deps=["evidence", "challenges", "chain_challenges", "models"],
+    partitions_def=CHALLENGE_DAYS,
+    backfill_policy=BackfillPolicy.single_run(),
+    group_name=JUDGEMENT,
+    kinds={"postgres", "python"},
+    owners=OWNERS[JUDGEMENT],
+    description=TABLES["verdicts"].description,
+)
+def verdicts(
+    context: AssetExecutionContext,
+    database: DatabaseResource,
+    chain: ChainResource,
+    policy: Policy,
+) -> MaterializeResult[None]:
+    """Judge what is new or changed in the partitions."""
+    from lightchallenge_dagster.steps import judge, plan
+
+    engine = database.engine()
+    now = chain.now()
+    plan.refresh_plans(engine, policy.plans())
+    reports = _by_day(context, engine, lambda day: judge.judge(engine, day, now), last=False)
+    return MaterializeResult(
+        metadata=merged_report_metadata(reports)
+        | table_metadata(engine, TABLES["verdicts"])
+        | {"dagster/column_lineage": VERDICT_LINEAGE}
+    )
+
+
+@asset(
+    deps=["verdicts", "stakes", "chain_challenges"],
+    partitions_def=CHALLENGE_DAYS,
+    backfill_policy=BackfillPolicy.single_run(),
+    group_name=JUDGEMENT,
+    kinds={"postgres", "polars"},
+    owners=OWNERS[JUDGEMENT],
+    description=TABLES["rankings"].description,
+)
+def rankings(
+    context: AssetExecutionContext,
+    database: DatabaseResource,
+    chain: ChainResource,
+    policy: Policy,
+) -> MaterializeResult[None]:
+    """Rank every competitive challenge of the partitions; close those whose time has come."""
+    from lightchallenge_dagster.steps import plan, rank
+
+    engine = database.engine()
+    now = chain.now()
+    plan.refresh_plans(engine, policy.plans())
+    reports = _by_day(context, engine, lambda day: rank.rank(engine, day, now), last=True)
+    return MaterializeResult(
+        metadata=merged_report_metadata(reports)
+        | table_metadata(engine, TABLES["rankings"])
+        | {"dagster/column_lineage": RANKING_LINEAGE}
+    )
+
+
+def judgement_lease(day: str) -> str:
+    """The lease under which one day is judged and ranked."""
+    return f"judge:{day}"
+
+
+def _by_day(
+    context: AssetExecutionContext,
+    engine: Engine,
+    step: Callable[[str], Any],
+    *,
+    last: bool,
+) -> dict[str, Any]:
+    reports: dict[str, Any] = {}
+    for day in context.partition_keys:
+        with lease.held(
+            engine,
+            judgement_lease(day),
+            context.run.run_id,
+            context.run.tags,
+            keep_handed_over=not last,
+        ):
+            reports[day] = step(day)
+    return reports
+
+
+JUDGEMENT_ASSETS = [verdicts, rankings]

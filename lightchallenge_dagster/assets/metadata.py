@@ -1,0 +1,95 @@
+"""Metadata that makes a materialization worth opening: counts, columns, the first ten rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
+
+from dagster import (
+    MarkdownMetadataValue,
+    MetadataValue,
+    TableColumn,
+    TableColumnConstraints,
+    TableSchema,
+)
+
+from lightchallenge_dagster.storage import describe
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+    from lightchallenge_dagster.assets.catalog import Table
+
+_LONGEST_CELL = 80
+
+
+def markdown_table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> MarkdownMetadataValue:
+    """Rows as a Markdown table; long cells are cut, pipes escaped."""
+    lines = [f"| {' | '.join(columns)} |", f"|{' --- |' * len(columns)}"]
+    lines += [f"| {' | '.join(_cell(value) for value in row)} |" for row in rows]
+    return MetadataValue.md("\n".join(lines))
+
+
+def table_metadata(engine: Engine, table: Table) -> dict[str, Any]:
+    """Row count, column schema and top ten of ``table`` as it is now."""
+    with engine.connect() as connection:
+        columns = describe.columns(connection, table.name)
+        names, rows = describe.first_rows(connection, table.top)
+        count = describe.row_count(connection, table.name)
+    return {
+        "dagster/row_count": count,
+        "dagster/table_name": table.name,
+        "dagster/column_schema": TableSchema(
+            columns=[
+                TableColumn(
+                    name=column.name,
+                    type=column.type,
+                    description=column.comment or None,
+                    constraints=TableColumnConstraints(nullable=not column.not_null),
+                )
+                for column in columns
+            ]
+        ),
+        "top_ten": markdown_table(names, rows),
+    }
+
+
+def report_metadata(report: Any) -> dict[str, Any]:
+    """A step's report dataclass as metadata: numbers and texts plain, the rest as JSON."""
+    return {
+        field.name: _value(getattr(report, field.name))
+        for field in fields(report)
+        if getattr(report, field.name) is not None
+    }
+
+
+def merged_report_metadata(reports: Mapping[str, Any]) -> dict[str, Any]:
+    """Reports of several partitions as one: numbers added up, the rest kept per partition."""
+    if len(reports) == 1:
+        return report_metadata(next(iter(reports.values())))
+    merged: dict[str, Any] = {}
+    for key, report in reports.items():
+        for name, value in report_metadata(report).items():
+            if isinstance(value, int | float) and not isinstance(value, bool):
+                merged[name] = merged.get(name, 0) + value
+            else:
+                merged[f"{name} ({key})"] = value
+    return merged
+
+
+def _value(value: Any) -> Any:
+    if isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, Mapping):
+        return MetadataValue.json(dict(value))  # pyright: ignore[reportUnknownArgumentType]
+    if isinstance(value, list | tuple):
+        items: list[Any] = list(value)  # pyright: ignore[reportUnknownArgumentType]
+        return MetadataValue.json([item if isinstance(item, int) else str(item) for item in items])
+    return str(value)
+
+
+def _cell(value: Any) -> str:
+    text = "" if value is None else str(value)
+    text = text.replace("|", "\\|").replace("\n", " ")
+    return text if len(text) <= _LONGEST_CELL else text[: _LONGEST_CELL - 1] + "…"

@@ -1,0 +1,76 @@
+"""Season standings and reputation as assets."""
+
+from __future__ import annotations
+
+from dagster import (
+    AllPartitionMapping,
+    AssetDep,
+    AssetExecutionContext,
+    BackfillPolicy,
+    MaterializeResult,
+    asset,
+)
+
+from lightchallenge_dagster.assets.catalog import OWNERS, STANDING, TABLES
+from lightchallenge_dagster.assets.metadata import (
+    merged_report_metadata,
+    report_metadata,
+    table_metadata,
+)
+from lightchallenge_dagster.assets.partitions import SEASONS
+from lightchallenge_dagster.resources.database import DatabaseResource
+
+
+@asset(
+    deps=[
+        AssetDep("rankings", partition_mapping=AllPartitionMapping()),
+        AssetDep("verdicts", partition_mapping=AllPartitionMapping()),
+        "chain_winners",
+        "chain_challenges",
+        "stakes",
+        "seasons",
+        "competitions",
+        "season_competitions",
+        "bracket_matches",
+        "team_roster",
+    ],
+    partitions_def=SEASONS,
+    backfill_policy=BackfillPolicy.single_run(),
+    group_name=STANDING,
+    kinds={"postgres", "polars"},
+    owners=OWNERS[STANDING],
+    description=TABLES["season_standings"].description,
+)
+def season_standings(
+    context: AssetExecutionContext, database: DatabaseResource
+) -> MaterializeResult[None]:
+    """Compute the partitions' seasons."""
+    from lightchallenge_dagster.steps import standings
+
+    engine = database.engine()
+    reports = {season: standings.compute(engine, season) for season in context.partition_keys}
+    return MaterializeResult(
+        metadata=merged_report_metadata(reports)
+        | table_metadata(engine, TABLES["season_standings"])
+    )
+
+
+@asset(
+    deps=["achievement_mints"],
+    group_name=STANDING,
+    kinds={"postgres", "polars"},
+    owners=OWNERS[STANDING],
+    description=TABLES["reputation"].description,
+)
+def reputation(database: DatabaseResource) -> MaterializeResult[None]:
+    """Compute every wallet's points and level."""
+    from lightchallenge_dagster.steps import reputation as step
+
+    engine = database.engine()
+    report = step.compute(engine)
+    return MaterializeResult(
+        metadata=report_metadata(report) | table_metadata(engine, TABLES["reputation"])
+    )
+
+
+STANDING_ASSETS = [season_standings, reputation]

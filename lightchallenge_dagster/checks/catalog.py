@@ -1,0 +1,285 @@
+"""Every health check, one entry each: what must hold, and what to do when it does not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from dagster import AssetCheckSeverity
+
+from lightchallenge_dagster.steps import health
+
+if TYPE_CHECKING:
+    from lightchallenge_dagster.resources.chain import ChainResource
+    from lightchallenge_dagster.resources.database import DatabaseResource
+    from lightchallenge_dagster.resources.signers import SignersResource
+    from lightchallenge_dagster.steps.health import Findings
+
+ERROR = AssetCheckSeverity.ERROR
+WARN = AssetCheckSeverity.WARN
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a check may look at."""
+
+    database: DatabaseResource
+    chain: ChainResource
+    signers: SignersResource
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One check on one asset. ``recovery`` is the text the operator needs when it is red."""
+
+    name: str
+    asset: str
+    severity: AssetCheckSeverity
+    description: str
+    recovery: str
+    find: Callable[[Surroundings], Findings]
+
+
+def _rows(
+    name: str, asset: str, severity: AssetCheckSeverity, description: str, recovery: str
+) -> Check:
+    """A check whose violations are the rows of ``sql/checks/<name>.sql``."""
+    return Check(
+        name,
+        asset,
+        severity,
+        description,
+        recovery,
+        lambda around: health.violations(around.database.engine(), name),
+    )
+
+
+def _lag(around: Surroundings) -> Findings:
+    chain = around.chain
+    return health.indexer_lag(
+        around.database.engine(), chain.reader(), chain.chain_id, chain.confirmation_blocks
+    )
+
+
+def _balances(around: Surroundings) -> Findings:
+    return health.wallet_balances(around.chain.rpc(), around.signers.wallets())
+
+
+def _roles(around: Surroundings) -> Findings:
+    wallets = around.signers.wallets()
+    return health.dispatcher_roles(
+        around.chain.contracts(), worker=wallets["worker"], finalizer=wallets["finalizer"]
+    )
+
+
+CHECKS: list[Check] = [
+    Check(
+        "indexer_lag",
+        "chain_logs",
+        ERROR,
+        "The checkpoint keeps up with the chain's head.",
+        "Look at block_sensor's ticks and the last follow_chain run; check LCAI_RPC.",
+        _lag,
+    ),
+    _rows(
+        "events_decoded",
+        "chain_logs",
+        WARN,
+        "Every stored event could be decoded.",
+        "The log is kept raw. Add or mend its entry in rules/events.py, then rebuild the tables.",
+    ),
+    _rows(
+        "logs_match_blocks",
+        "chain_logs",
+        ERROR,
+        "Every stored log hangs on the stored block of its height.",
+        "Materialize the block range's partition of chain_logs to read it again.",
+    ),
+    _rows(
+        "status_follows_chain",
+        "challenges",
+        ERROR,
+        "Status and outcome in the web app's table are the chain's.",
+        "Materialize challenges to rebuild the table from the stored logs.",
+    ),
+    _rows(
+        "rules_readable",
+        "challenges",
+        WARN,
+        "The rule of every open challenge can be read.",
+        "Correct params or proof of the challenge where the problem says; it is judged again.",
+    ),
+    _rows(
+        "finalized_has_outcome",
+        "chain_challenges",
+        ERROR,
+        "Finalized challenges have an outcome, others have none.",
+        "Materialize chain_challenges to rebuild the table from the stored logs.",
+    ),
+    _rows(
+        "stakers_are_participants",
+        "participants",
+        ERROR,
+        "Everyone with a stake is a participant with source onchain_join.",
+        "Materialize participants to rebuild the table from the stored logs.",
+    ),
+    _rows(
+        "stakes_match_events",
+        "stakes",
+        ERROR,
+        "Stakes equal the join events and creators' stakes, wei for wei.",
+        "Materialize stakes to rebuild the table from the stored logs.",
+    ),
+    _rows(
+        "claims_match_events",
+        "claims",
+        ERROR,
+        "Claims equal the claim events, wei for wei.",
+        "Materialize claims to rebuild the table from the stored logs.",
+    ),
+    _rows(
+        "winners_have_verdicts",
+        "chain_winners",
+        ERROR,
+        "Nobody is a winner on chain who is none by ranking or verdict.",
+        "Coins may go to the wrong wallet: pause the challenge, then compare verdicts, bindings "
+        "and ParticipantProofSubmitted of the wallet.",
+    ),
+    _rows(
+        "winners_missing_on_chain",
+        "chain_winners",
+        ERROR,
+        "Every settled winner is marked on chain an hour before the proof deadline, or after it.",
+        "Run settle_winners now. After the deadline only the admin's setVerificationConfig can "
+        "reopen the window; finalize is held back meanwhile.",
+    ),
+    _rows(
+        "requests_progress",
+        "inference_requests",
+        WARN,
+        "The network finalizes our requests before their deadlines.",
+        "The request can no longer finalize. Check AIVM_INFERENCE_V2_ADDRESS and the network.",
+    ),
+    _rows(
+        "bindings_are_winners",
+        "bindings",
+        ERROR,
+        "Only winners are bound: a binding is a payment order.",
+        "Run settle_winners: it clears bindings of wallets that do not win.",
+    ),
+    _rows(
+        "mints_match_events",
+        "achievement_mints",
+        ERROR,
+        "Every mint event has its row.",
+        "Materialize achievement_mints to rebuild the table from the stored logs.",
+    ),
+    _rows(
+        "jobs_stuck",
+        "aivm_jobs",
+        ERROR,
+        "No open job has been still for over an hour.",
+        "Read last_error; check the worker's balance and whether the network runs.",
+    ),
+    _rows(
+        "jobs_dead",
+        "aivm_jobs",
+        ERROR,
+        "No job has used up its attempts.",
+        "Mend what last_error names, then set the job's status to queued and attempts to 0.",
+    ),
+    _rows(
+        "dispatch_fields",
+        "aivm_jobs",
+        WARN,
+        "Open challenges with winners have every field an AIVM request needs.",
+        "Complete the named fields of the challenge row; it is dispatched by itself.",
+    ),
+    Check(
+        "wallet_balances",
+        "transactions",
+        ERROR,
+        "The signing wallets hold at least 0.1 LCAI.",
+        "Send LCAI to the wallet named below; waiting work goes on by itself.",
+        _balances,
+    ),
+    Check(
+        "dispatcher_roles",
+        "transactions",
+        ERROR,
+        "The signing wallets hold the dispatcher roles they need.",
+        "The admin calls setDispatcher(wallet, true) on the contract named below.",
+        _roles,
+    ),
+    _rows(
+        "intents_stuck",
+        "transactions",
+        ERROR,
+        "No signed transaction has waited for its receipt for over ten minutes.",
+        "Check the node and the wallet's nonce; the outbox goes on with the stored transaction.",
+    ),
+    _rows(
+        "intents_refused",
+        "transactions",
+        ERROR,
+        "No effect was refused by a contract and left at that.",
+        "last_error names the contract's reason; mend it before the deadline.",
+    ),
+    _rows(
+        "evidence_pending",
+        "evidence",
+        WARN,
+        "Evidence is judged within a quarter of an hour.",
+        "Look at judgement_sensor's ticks and the last judge run.",
+    ),
+    _rows(
+        "evidence_has_participant",
+        "evidence",
+        ERROR,
+        "Whoever submitted evidence is a participant.",
+        "Upload again, or insert the participant with source evidence_intake.",
+    ),
+    _rows(
+        "verdict_evidence_exists",
+        "verdicts",
+        ERROR,
+        "Every verdict's evidence is there to be looked at.",
+        "Evidence was deleted after it was judged: restore it from a backup, or collect again.",
+    ),
+    _rows(
+        "ranking_conserved",
+        "rankings",
+        ERROR,
+        "A challenge has min(topN, ranked with a score above 0) winners, and they rank first.",
+        "The challenge is held back from settlement. Materialize its day of rankings.",
+    ),
+    _rows(
+        "ranked_have_stake",
+        "rankings",
+        ERROR,
+        "Everyone ranked has a stake on chain and a verdict.",
+        "Materialize stakes, then the day of rankings.",
+    ),
+    _rows(
+        "ranking_window_fits",
+        "rankings",
+        ERROR,
+        "Competitive challenges end before their ranking has to close.",
+        "Have the admin move the proof deadline (setVerificationConfig), or tell the players.",
+    ),
+    _rows(
+        "standings_quarantined",
+        "season_standings",
+        ERROR,
+        "Every season could be computed.",
+        "Correct what the problem names; the season is computed again by itself.",
+    ),
+    _rows(
+        "reputation_equals_mints",
+        "reputation",
+        ERROR,
+        "Points equal the mints they come from.",
+        "Materialize reputation.",
+    ),
+]

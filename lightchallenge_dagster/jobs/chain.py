@@ -1,0 +1,57 @@
+"""The live follower: one range of blocks from the node into every indexed table."""
+
+from __future__ import annotations
+
+from dagster import AssetMaterialization, OpExecutionContext, job, op
+
+from lightchallenge_dagster.assets.catalog import TABLES
+from lightchallenge_dagster.assets.chain import FOLLOWED
+from lightchallenge_dagster.assets.metadata import report_metadata, table_metadata
+from lightchallenge_dagster.assets.partitions import block_range_keys
+from lightchallenge_dagster.jobs import lease
+from lightchallenge_dagster.resources.chain import ChainResource
+from lightchallenge_dagster.resources.database import DatabaseResource
+
+
+def follow_lease(chain_id: int) -> str:
+    """The lease under which one chain is followed."""
+    return f"follow:{chain_id}"
+
+
+@op
+def follow_blocks(
+    context: OpExecutionContext, database: DatabaseResource, chain: ChainResource
+) -> None:
+    """Index from the checkpoint to the newest confirmed block."""
+    from lightchallenge_dagster.steps import index
+
+    engine = database.engine()
+    name = follow_lease(chain.chain_id)
+    with lease.held(engine, name, context.run_id, context.run_tags) as heartbeat:
+        report = index.follow(
+            engine,
+            chain.reader(),
+            chain.index_policy(),
+            chain.contracts().challenge_snapshot,
+            heartbeat,
+        )
+    metadata = report_metadata(report)
+    context.add_output_metadata(metadata)
+    logs = metadata | table_metadata(engine, TABLES["chain_logs"])
+    for key in block_range_keys(report.from_block, report.to_block):
+        context.log_event(AssetMaterialization("chain_logs", partition=key, metadata=logs))
+    for key in FOLLOWED:
+        if report.rows_changed.get(TABLES[key].name):
+            context.log_event(
+                AssetMaterialization(
+                    key,
+                    metadata=table_metadata(engine, TABLES[key])
+                    | {"rows_changed": report.rows_changed[TABLES[key].name]},
+                )
+            )
+
+
+@job(description="Index new confirmed blocks into chain_logs and every projection.")
+def follow_chain() -> None:
+    """Launched by ``block_sensor``."""
+    follow_blocks()

@@ -1,0 +1,38 @@
+"""The wallets that sign, as a resource: the only place the private keys go."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dagster import ConfigurableResource
+
+from lightchallenge_dagster.settings import SettingsError
+
+if TYPE_CHECKING:
+    from lightchallenge_dagster.chain.signer import Signer
+
+
+class SignersResource(ConfigurableResource):  # pyright: ignore[reportMissingTypeArgument]
+    """``LCAI_WORKER_PK`` signs requests and bindings, ``LCAI_FINALIZE_PK`` (else the worker's)
+    proofs and finalize."""
+
+    worker_key: str | None = None
+    finalize_key: str | None = None
+
+    def worker(self) -> Signer:
+        """Raises ``SettingsError`` when ``LCAI_WORKER_PK`` is not set."""
+        from lightchallenge_dagster.chain.signer import Signer
+
+        if not self.worker_key:
+            raise SettingsError("LCAI_WORKER_PK is not set; see docs/configuration.md")
+        return Signer(self.worker_key)
+
+    def finalizer(self) -> Signer:
+        """The worker where no key of its own is set."""
+        from lightchallenge_dagster.chain.signer import Signer
+
+        return Signer(self.finalize_key) if self.finalize_key else self.worker()
+
+    def wallets(self) -> dict[str, str]:
+        """Role to address."""
+        return {"worker": self.worker().address, "finalizer": self.finalizer().address}
