@@ -1,0 +1,400 @@
+"""Typed views of the deployed contracts (``eth_call``), as PROTOCOL.md describes them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any, cast
+
+from eth_abi.exceptions import DecodingError
+
+from lightchallenge_dagster.chain import abi
+from lightchallenge_dagster.chain.abi import Function
+from lightchallenge_dagster.chain.revert import Revert, decode_revert
+from lightchallenge_dagster.chain.rpc import Rpc, RpcError
+from lightchallenge_dagster.errors import LightChallengeError, PermanentError
+
+ZERO_ADDRESS = "0x" + "00" * 20
+
+STATUS_ACTIVE, STATUS_FINALIZED, STATUS_CANCELED = 0, 1, 2
+REQUEST_NONE, REQUEST_FINALIZED = 0, 4
+
+
+class CallReverted(LightChallengeError):
+    """A contract refused a call; ``revert`` names the error and what it means."""
+
+    def __init__(self, where: str, revert: Revert) -> None:
+        super().__init__(f"{where} was refused: {revert}")
+        self.revert = revert
+
+
+class NotAContract(PermanentError):
+    """The address holds no such contract: it is misconfigured, or the node is on another chain."""
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """Where the contracts are, lowercase. Optional ones are None when they are not configured."""
+
+    challengepay: str
+    treasury: str
+    aivm_inference: str
+    task_registry: str
+    poi_verifier: str | None = None
+    achievement: str | None = None
+    metadata_registry: str | None = None
+    legacy_challengepay: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, str):
+                object.__setattr__(self, field.name, value.lower())
+        object.__setattr__(
+            self, "legacy_challengepay", tuple(one.lower() for one in self.legacy_challengepay)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class OnChainChallenge:
+    """``ChallengePay.getChallenge``; money in wei, times in epoch seconds, ``duration`` seconds."""
+
+    id: int
+    kind: int
+    status: int
+    outcome: int
+    creator: str
+    currency: int
+    token: str
+    stake: int
+    join_closes_ts: int
+    start_ts: int
+    duration: int
+    max_participants: int
+    pool: int
+    participants_count: int
+    verifier: str
+    proof_deadline_ts: int
+    winners_count: int
+    winners_pool: int
+    paused: bool
+    canceled: bool
+    payouts_done: bool
+
+    @property
+    def end_ts(self) -> int:
+        """When the challenge ends: start plus duration."""
+        return self.start_ts + self.duration
+
+    @property
+    def exists(self) -> bool:
+        """False for an id that was never created (the contract answers with zeros)."""
+        return self.creator != ZERO_ADDRESS
+
+
+@dataclass(frozen=True, slots=True)
+class OnChainBinding:
+    """``ChallengeTaskRegistry.getBinding`` where it exists."""
+
+    request_id: int
+    task_id: str
+    model_digest: str
+    params_hash: str
+    benchmark_hash: str
+    schema_version: int
+
+
+@dataclass(frozen=True, slots=True)
+class OnChainRequest:
+    """``AIVMInferenceV2.requests``; ``fee`` in wei, times in epoch seconds."""
+
+    requester: str
+    model: str
+    model_digest: str
+    det_config_hash: str
+    prompt_hash: str
+    prompt_id: str
+    task_id: str
+    fee: int
+    created_at: int
+    commit_deadline: int
+    reveal_deadline: int
+    finalize_deadline: int
+    status: int
+    worker: str
+    commitment: str
+    committed_at: int
+    response_hash: str
+    response: str
+    revealed_at: int
+    finalized_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class _View:
+    """One ``eth_call`` to make: where, what, and how to name it in an error."""
+
+    address: str
+    function: Function
+    arguments: tuple[Any, ...]
+
+    def params(self, block: int | str) -> list[Any]:
+        data = self.function.encode(*self.arguments)
+        return [{"to": self.address, "data": data}, hex(block) if isinstance(block, int) else block]
+
+    def decoded(self, answer: Any) -> tuple[Any, ...]:
+        if answer == "0x":
+            raise NotAContract(
+                f"{self.address} answered {self.function.name} with nothing: no contract is there; "
+                "check the address and LCAI_CHAIN_ID"
+            )
+        try:
+            return self.function.decode(cast("str", answer))
+        except DecodingError as error:
+            raise NotAContract(
+                f"{self.address} answered {self.function.name} with something else; "
+                "check the address"
+            ) from error
+
+
+class Contracts:
+    """Reads of ChallengePay, Treasury, AIVMInferenceV2, the registries and the verifier.
+
+    ``block`` is a number or a tag and defaults to the latest block. Every method raises
+    ``CallReverted`` when the contract refuses, ``NotAContract`` when none is there, ``RpcError`` or
+    ``RpcUnavailable`` when the node is the trouble. Wallets are returned in lowercase.
+    """
+
+    def __init__(self, rpc: Rpc, addresses: Addresses) -> None:
+        self.rpc = rpc
+        self.addresses = addresses
+
+    # ── ChallengePay ──
+
+    def get_challenge(self, challenge_id: int, block: int | str = "latest") -> OnChainChallenge:
+        """The challenge as the contract holds it; all zeros for an id that was never created."""
+        view = abi.challengepay("getChallenge")
+        (values,) = self._call(self.addresses.challengepay, view, challenge_id, block=block)
+        return OnChainChallenge(*values)
+
+    def challenge_snapshot(
+        self, challenge_id: int, creator: str, block_number: int
+    ) -> dict[str, Any]:
+        """What ``ChallengeCreated`` does not carry, JSON-safe, as it was at ``block_number``.
+
+        ``stake``, ``pool`` and ``creator_contribution`` (wei) are decimal strings; other integers
+        too where JavaScript could not hold them.
+        """
+        pay = self.addresses.challengepay
+        challenge, contribution = self._many(
+            [
+                _View(pay, abi.challengepay("getChallenge"), (challenge_id,)),
+                _View(pay, abi.challengepay("contribOf"), (challenge_id, creator)),
+            ],
+            block_number,
+        )
+        found = OnChainChallenge(*challenge[0])
+        plain = {
+            name: _json_safe(getattr(found, name))
+            for name in (
+                "id", "kind", "status", "outcome", "creator", "currency", "token",
+                "join_closes_ts", "start_ts", "duration", "max_participants",
+                "participants_count", "verifier", "proof_deadline_ts",
+            )
+        }  # fmt: skip
+        return {
+            **plain,
+            "stake": str(found.stake),
+            "pool": str(found.pool),
+            "creator_contribution": str(contribution[0]),
+            "block_number": block_number,
+        }
+
+    def contrib_of(self, challenge_id: int, subject: str, block: int | str = "latest") -> int:
+        """What ``subject`` staked on the challenge, in wei."""
+        view = abi.challengepay("contribOf")
+        (wei,) = self._call(self.addresses.challengepay, view, challenge_id, subject, block=block)
+        return wei
+
+    def is_winner(self, challenge_id: int, subject: str, block: int | str = "latest") -> bool:
+        """Whether the contract will pay ``subject`` as a winner."""
+        view = abi.challengepay("isWinner")
+        (won,) = self._call(self.addresses.challengepay, view, challenge_id, subject, block=block)
+        return won
+
+    def standing(self, challenge_id: int, subjects: Sequence[str]) -> dict[str, tuple[int, bool]]:
+        """Stake in wei and ``isWinner`` of each subject, read in one request."""
+        pay = self.addresses.challengepay
+        views = [
+            _View(pay, abi.challengepay(name), (challenge_id, subject))
+            for subject in subjects
+            for name in ("contribOf", "isWinner")
+        ]
+        answers = self._many(views, "latest")
+        return {
+            subject: (answers[2 * i][0], answers[2 * i + 1][0])
+            for i, subject in enumerate(subjects)
+        }
+
+    def may_submit_proofs(self, wallet: str) -> bool:
+        """Whether ``submitProofFor`` accepts ``wallet``: a dispatcher, or the admin."""
+        pay = self.addresses.challengepay
+        dispatcher, admin = self._many(
+            [
+                _View(pay, abi.challengepay("dispatchers"), (wallet,)),
+                _View(pay, abi.challengepay("admin"), ()),
+            ],
+            "latest",
+        )
+        return dispatcher[0] or admin[0] == wallet.lower()
+
+    def challengepay_admin(self) -> str:
+        """The admin's wallet."""
+        (admin,) = self._call(self.addresses.challengepay, abi.challengepay("admin"))
+        return admin
+
+    def global_paused(self) -> bool:
+        """Whether ``pauseAll`` is on."""
+        (paused,) = self._call(self.addresses.challengepay, abi.challengepay("globalPaused"))
+        return paused
+
+    # ── ChallengeTaskRegistry ──
+
+    def get_binding(
+        self, challenge_id: int, subject: str, block: int | str = "latest"
+    ) -> OnChainBinding | None:
+        """The subject's binding, or None when it has none."""
+        view = abi.task_registry("getBinding")
+        values = self._call(self.addresses.task_registry, view, challenge_id, subject, block=block)
+        return OnChainBinding(*values[:-1]) if values[-1] else None
+
+    def bindings(
+        self, challenge_id: int, subjects: Sequence[str]
+    ) -> dict[str, OnChainBinding | None]:
+        """The bindings of several subjects, read in one request."""
+        registry = self.addresses.task_registry
+        view = abi.task_registry("getBinding")
+        answers = self._many([_View(registry, view, (challenge_id, s)) for s in subjects], "latest")
+        return {
+            subject: OnChainBinding(*values[:-1]) if values[-1] else None
+            for subject, values in zip(subjects, answers, strict=True)
+        }
+
+    def may_record_bindings(self, wallet: str) -> bool:
+        """Whether the registry accepts ``wallet``: a dispatcher, or the owner."""
+        registry = self.addresses.task_registry
+        dispatcher, owner = self._many(
+            [
+                _View(registry, abi.task_registry("dispatchers"), (wallet,)),
+                _View(registry, abi.task_registry("owner"), ()),
+            ],
+            "latest",
+        )
+        return dispatcher[0] or owner[0] == wallet.lower()
+
+    # ── AIVMInferenceV2 and the verifier ──
+
+    def request(self, request_id: int, block: int | str = "latest") -> OnChainRequest:
+        """The inference request; status 0 (None) for an id that was never requested."""
+        view = abi.aivm_inference("requests")
+        values = self._call(self.addresses.aivm_inference, view, request_id, block=block)
+        return OnChainRequest(*values)
+
+    def request_id_by_task(self, task_id: str) -> int:
+        """The request behind a task id, 0 for none."""
+        view = abi.aivm_inference("requestIdByTaskId")
+        (request_id,) = self._call(self.addresses.aivm_inference, view, task_id)
+        return request_id
+
+    def attestations(self, task_id: str) -> tuple[int, int, str]:
+        """Of a task: how many validators attested, how many must, and the result hash so far."""
+        inference = self.addresses.aivm_inference
+        count, quorum, result = self._many(
+            [
+                _View(inference, abi.aivm_inference("poiAttestationCount"), (task_id,)),
+                _View(inference, abi.aivm_inference("poiQuorum"), ()),
+                _View(inference, abi.aivm_inference("poiResultHashByTask"), (task_id,)),
+            ],
+            "latest",
+        )
+        return count[0], quorum[0], result[0]
+
+    def verify(self, verifier: str, challenge_id: int, subject: str, proof: bytes) -> bool:
+        """What the challenge's verifier says about a proof right now."""
+        (passed,) = self._call(verifier, abi.poi_verifier("verify"), challenge_id, subject, proof)
+        return passed
+
+    def verify_each(
+        self, verifier: str, challenge_id: int, proofs: dict[str, bytes]
+    ) -> dict[str, bool]:
+        """:meth:`verify` for several subjects' proofs, in one request."""
+        view = abi.poi_verifier("verify")
+        views = [_View(verifier, view, (challenge_id, s, proof)) for s, proof in proofs.items()]
+        answers = self._many(views, "latest")
+        return {subject: answer[0] for subject, answer in zip(proofs, answers, strict=True)}
+
+    # ── Treasury, achievements, metadata ──
+
+    def eth_allowance(self, bucket_id: int, wallet: str) -> int:
+        """What ``wallet`` may still draw from a challenge's bucket, in wei."""
+        view = abi.treasury("ethAllowanceOf")
+        (wei,) = self._call(self.addresses.treasury, view, bucket_id, wallet)
+        return wei
+
+    def achievement_of(
+        self, token_id: int, block: int | str = "latest"
+    ) -> tuple[int, str, int, int]:
+        """A token's challenge id, recipient, type (0 completion, 1 victory) and minting time."""
+        address = _configured(self.addresses.achievement, "NEXT_PUBLIC_ACHIEVEMENT_ADDR")
+        values = self._call(address, abi.achievement("achievementOf"), token_id, block=block)
+        return cast("tuple[int, str, int, int]", values)
+
+    def has_uri(self, challenge_id: int) -> bool:
+        """Whether MetadataRegistry holds a URI for a challenge of this ChallengePay."""
+        address = _configured(self.addresses.metadata_registry, "METADATA_REGISTRY")
+        view = abi.metadata_registry("hasUri")
+        (held,) = self._call(address, view, self.addresses.challengepay, challenge_id)
+        return held
+
+    def uri(self, challenge_id: int) -> str:
+        """The challenge's metadata URI, empty when there is none."""
+        address = _configured(self.addresses.metadata_registry, "METADATA_REGISTRY")
+        view = abi.metadata_registry("uri")
+        (uri,) = self._call(address, view, self.addresses.challengepay, challenge_id)
+        return uri
+
+    # ── how ──
+
+    def _call(
+        self, address: str, function: Function, *arguments: Any, block: int | str = "latest"
+    ) -> tuple[Any, ...]:
+        view = _View(address, function, arguments)
+        try:
+            return view.decoded(self.rpc.call("eth_call", view.params(block)))
+        except RpcError as error:
+            raise _refused(view, error) from error
+
+    def _many(self, views: Sequence[_View], block: int | str) -> list[tuple[Any, ...]]:
+        try:
+            answers = self.rpc.batch([("eth_call", view.params(block)) for view in views])
+        except RpcError:
+            # One of them was refused; asked one by one, the error names which.
+            return [self._call(v.address, v.function, *v.arguments, block=block) for v in views]
+        return [view.decoded(answer) for view, answer in zip(views, answers, strict=True)]
+
+
+def _refused(view: _View, error: RpcError) -> LightChallengeError:
+    revert = decode_revert(error.message, error.data)
+    if revert is None:
+        return error
+    return CallReverted(f"{view.function.name} of {view.address}", revert)
+
+
+def _configured(address: str | None, variable: str) -> str:
+    if address is None:
+        raise PermanentError(f"{variable} is not set, so that contract cannot be read")
+    return address
+
+
+def _json_safe(value: int | str) -> int | str:
+    return str(value) if isinstance(value, int) and abs(value) > 2**53 else value
