@@ -1,8 +1,8 @@
 """Every environment variable this package reads, in one place.
 
 The names are the existing deployment's own, so its ``.env`` works unchanged: where several names
-mean one thing, the first that is set wins. ``docs/configuration.md`` is the same table for people,
-and a test keeps the two alike.
+mean one thing, the first that is set wins. ``docs/configuration.md`` and ``.env.example`` hold the
+same list for people, and a test keeps the three alike.
 """
 
 from __future__ import annotations
@@ -25,7 +25,10 @@ def _address(value: str) -> str:
     lowered = value.strip().lower()
     if len(lowered) != 42 or not lowered.startswith("0x"):
         raise ValueError("expected a 0x address of 40 hex digits")
-    int(lowered[2:], 16)
+    try:
+        int(lowered[2:], 16)
+    except ValueError:
+        raise ValueError("expected a 0x address of 40 hex digits") from None
     return lowered
 
 
@@ -37,8 +40,8 @@ Address = Annotated[str, AfterValidator(_address)]
 Addresses = Annotated[str, AfterValidator(_address_list)]
 
 
-def _names(*names: str) -> AliasChoices:
-    return AliasChoices(*names)
+def _var(default: Any, *names: str, about: str, at_least: int | None = None) -> Any:
+    return Field(default, validation_alias=AliasChoices(*names), description=about, ge=at_least)
 
 
 class Settings(BaseSettings):
@@ -46,112 +49,152 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(extra="ignore", populate_by_name=True, env_ignore_empty=True)
 
-    # Where things are
-    database_url: SecretStr | None = Field(None, validation_alias=_names("DATABASE_URL"))
-    rpc_url: SecretStr | None = Field(
-        None, validation_alias=_names("LCAI_RPC", "NEXT_PUBLIC_RPC_URL", "LIGHTCHAIN_RPC")
+    database_url: SecretStr | None = _var(
+        None, "DATABASE_URL", about="PostgreSQL of the web app and this pipeline"
     )
-    chain_id: int = Field(504, validation_alias=_names("LCAI_CHAIN_ID", "NEXT_PUBLIC_CHAIN_ID"))
-    challengepay: Address | None = Field(
+    rpc_url: SecretStr | None = _var(
         None,
-        validation_alias=_names(
-            "CHALLENGEPAY_ADDRESS", "NEXT_PUBLIC_CHALLENGEPAY_ADDR", "CHALLENGEPAY"
-        ),
+        "LCAI_RPC",
+        "NEXT_PUBLIC_RPC_URL",
+        "LIGHTCHAIN_RPC",
+        about="JSON-RPC of a LightChain node",
     )
-    treasury: Address | None = Field(
-        None, validation_alias=_names("TREASURY_ADDRESS", "NEXT_PUBLIC_TREASURY_ADDR")
-    )
-    aivm_inference: Address | None = Field(
-        None, validation_alias=_names("AIVM_INFERENCE_V2_ADDRESS")
-    )
-    task_registry: Address | None = Field(
+    chain_id: int = _var(504, "LCAI_CHAIN_ID", "NEXT_PUBLIC_CHAIN_ID", about="the chain's id")
+    challengepay: Address | None = _var(
         None,
-        validation_alias=_names("AIVM_TASK_REGISTRY_ADDRESS", "CHALLENGE_TASK_REGISTRY_ADDRESS"),
+        "CHALLENGEPAY_ADDRESS",
+        "NEXT_PUBLIC_CHALLENGEPAY_ADDR",
+        "CHALLENGEPAY",
+        about="ChallengePay (V1)",
     )
-    poi_verifier: Address | None = Field(
-        None, validation_alias=_names("CHALLENGEPAY_AIVM_POI_VERIFIER_ADDRESS")
+    treasury: Address | None = _var(
+        None, "TREASURY_ADDRESS", "NEXT_PUBLIC_TREASURY_ADDR", about="Treasury"
     )
-    achievement: Address | None = Field(
-        None, validation_alias=_names("NEXT_PUBLIC_ACHIEVEMENT_ADDR")
+    aivm_inference: Address | None = _var(
+        None, "AIVM_INFERENCE_V2_ADDRESS", about="Lightchain's AIVMInferenceV2"
     )
-    metadata_registry: Address | None = Field(None, validation_alias=_names("METADATA_REGISTRY"))
-    legacy_challengepay: Addresses = Field(
-        "", validation_alias=_names("CHALLENGEPAY_LEGACY_ADDRESSES")
+    task_registry: Address | None = _var(
+        None,
+        "AIVM_TASK_REGISTRY_ADDRESS",
+        "CHALLENGE_TASK_REGISTRY_ADDRESS",
+        about="ChallengeTaskRegistry",
     )
-    base_url: str | None = Field(None, validation_alias=_names("BASE_URL", "NEXT_PUBLIC_BASE_URL"))
-
-    # Keys
-    worker_key: SecretStr | None = Field(None, validation_alias=_names("LCAI_WORKER_PK"))
-    finalize_key: SecretStr | None = Field(None, validation_alias=_names("LCAI_FINALIZE_PK"))
-    metadata_registry_key: SecretStr | None = Field(
-        None, validation_alias=_names("METADATA_REGISTRY_KEY")
+    poi_verifier: Address | None = _var(
+        None,
+        "CHALLENGEPAY_AIVM_POI_VERIFIER_ADDRESS",
+        about="ChallengePayAivmPoiVerifier; unset: each challenge's own verifier",
     )
-    oauth_encryption_key: SecretStr | None = Field(
-        None, validation_alias=_names("OAUTH_ENCRYPTION_KEY")
+    achievement: Address | None = _var(
+        None, "NEXT_PUBLIC_ACHIEVEMENT_ADDR", about="ChallengeAchievement; unset: not indexed"
     )
-
-    # Reading the chain
-    start_block: int = Field(0, ge=0, validation_alias=_names("START_BLOCK"))
-    confirmation_blocks: int = Field(12, ge=0, validation_alias=_names("CONFIRMATION_BLOCKS"))
-    max_block_range: int = Field(2000, ge=1, validation_alias=_names("MAX_BLOCK_RANGE"))
-    seed_lookback: int = Field(
-        50_000, ge=0, validation_alias=_names("STATUS_INDEXER_SEED_LOOKBACK")
+    metadata_registry: Address | None = _var(
+        None, "METADATA_REGISTRY", about="MetadataRegistry; unset: not indexed"
     )
-
-    # Judging and money
-    competitive_margin_s: int = Field(7200, ge=0, validation_alias=_names("COMPETITIVE_MARGIN"))
-    submit_reserve_s: int = Field(600, ge=0, validation_alias=_names("SUBMIT_RESERVE"))
-    finalize_despite_missing_winners: bool = Field(
-        False, validation_alias=_names("FINALIZE_DESPITE_MISSING_WINNERS")
+    legacy_challengepay: Addresses = _var(
+        "",
+        "CHALLENGEPAY_LEGACY_ADDRESSES",
+        about="pre-V1 ChallengePay contracts, comma-separated; only their claims are indexed",
     )
-    request_fee_wei: int = Field(10**15, ge=0, validation_alias=_names("AIVM_REQUEST_FEE_WEI"))
-    max_attempts: int = Field(10, ge=1, validation_alias=_names("CHALLENGE_WORKER_MAX_ATTEMPTS"))
-    worker_concurrency: int = Field(
-        2, ge=1, validation_alias=_names("CHALLENGE_WORKER_CONCURRENCY")
+    worker_key: SecretStr | None = _var(
+        None, "LCAI_WORKER_PK", about="private key that signs AIVM requests and bindings"
     )
-    dispatch_limit: int = Field(
-        200, ge=1, validation_alias=_names("CHALLENGE_DISPATCHER_SCAN_LIMIT")
+    finalize_key: SecretStr | None = _var(
+        None,
+        "LCAI_FINALIZE_PK",
+        about="private key that signs proofs and finalize; unset: the worker's",
     )
-
-    # Evidence
-    opendota_base: str = Field(
-        "https://api.opendota.com/api", validation_alias=_names("OPENDOTA_BASE")
+    start_block: int = _var(
+        0, "START_BLOCK", at_least=0, about="first block to index on a database without checkpoint"
     )
-    inbox: str = Field("inbox", validation_alias=_names("EVIDENCE_INBOX"))
-    lookback_days: int = Field(
-        90, ge=1, validation_alias=_names("EVIDENCE_COLLECTOR_LOOKBACK_DAYS")
+    confirmation_blocks: int = _var(
+        12, "CONFIRMATION_BLOCKS", at_least=0, about="blocks on top before a block is indexed"
     )
-    evaluator_batch: int = Field(50, ge=1, validation_alias=_names("EVIDENCE_EVALUATOR_BATCH"))
-
-    # How often the sensors look (milliseconds, as the workers' polls)
-    collector_poll_ms: int = Field(
-        300_000, ge=60_000, validation_alias=_names("EVIDENCE_COLLECTOR_POLL_MS")
+    max_block_range: int = _var(
+        2000, "MAX_BLOCK_RANGE", at_least=1, about="most blocks in one eth_getLogs"
     )
-    evaluator_poll_ms: int = Field(
-        15_000, ge=1000, validation_alias=_names("EVIDENCE_EVALUATOR_POLL_MS")
+    competitive_margin_s: int = _var(
+        7200,
+        "COMPETITIVE_MARGIN",
+        at_least=0,
+        about="seconds before the proof deadline at which a competitive ranking closes",
     )
-    dispatcher_poll_ms: int = Field(
-        10_000, ge=1000, validation_alias=_names("CHALLENGE_DISPATCHER_POLL_MS")
+    submit_reserve_s: int = _var(
+        600,
+        "SUBMIT_RESERVE",
+        at_least=0,
+        about="seconds before the proof deadline kept for bindings and proofs, whatever else",
     )
-    worker_poll_ms: int = Field(5000, ge=1000, validation_alias=_names("CHALLENGE_WORKER_POLL_MS"))
-    aivm_poll_ms: int = Field(4000, ge=1000, validation_alias=_names("AIVM_INDEXER_POLL_MS"))
-    claims_poll_ms: int = Field(6000, ge=1000, validation_alias=_names("CLAIMS_INDEXER_POLL_MS"))
-    status_poll_ms: int = Field(6000, ge=1000, validation_alias=_names("STATUS_INDEXER_POLL_MS"))
+    finalize_despite_missing_winners: bool = _var(
+        False,
+        "FINALIZE_DESPITE_MISSING_WINNERS",
+        about="1: finalize although a winner of ours is not one on chain, who then forfeits",
+    )
+    request_fee_wei: int = _var(
+        10**15, "AIVM_REQUEST_FEE_WEI", at_least=0, about="fee of one AIVM request, wei"
+    )
+    max_attempts: int = _var(
+        10,
+        "CHALLENGE_WORKER_MAX_ATTEMPTS",
+        at_least=1,
+        about="refusals by the contract before an AIVM job is dead",
+    )
+    opendota_base: str = _var(
+        "https://api.opendota.com/api", "OPENDOTA_BASE", about="base URL of the OpenDota API"
+    )
+    inbox: str = _var("inbox", "EVIDENCE_INBOX", about="folder the web app puts uploads into")
+    lookback_days: int = _var(
+        90,
+        "EVIDENCE_COLLECTOR_LOOKBACK_DAYS",
+        at_least=1,
+        about="days of history fetched per linked account",
+    )
+    collector_poll_ms: int = _var(
+        300_000,
+        "EVIDENCE_COLLECTOR_POLL_MS",
+        at_least=60_000,
+        about="how often linked accounts are read; whole minutes",
+    )
+    evaluator_poll_ms: int = _var(
+        15_000,
+        "EVIDENCE_EVALUATOR_POLL_MS",
+        at_least=1000,
+        about="how often the upload and judgement sensors look",
+    )
+    dispatcher_poll_ms: int = _var(
+        10_000,
+        "CHALLENGE_DISPATCHER_POLL_MS",
+        at_least=1000,
+        about="how often the request sensor looks (the shorter of this and the worker's)",
+    )
+    worker_poll_ms: int = _var(
+        5000, "CHALLENGE_WORKER_POLL_MS", at_least=1000, about="see CHALLENGE_DISPATCHER_POLL_MS"
+    )
+    aivm_poll_ms: int = _var(
+        4000,
+        "AIVM_INDEXER_POLL_MS",
+        at_least=1000,
+        about="how often the settlement and finalization sensors look, and the block sensor "
+        "(the shortest of the three indexers')",
+    )
+    claims_poll_ms: int = _var(
+        6000, "CLAIMS_INDEXER_POLL_MS", at_least=1000, about="see AIVM_INDEXER_POLL_MS"
+    )
+    status_poll_ms: int = _var(
+        6000, "STATUS_INDEXER_POLL_MS", at_least=1000, about="see AIVM_INDEXER_POLL_MS"
+    )
 
     @classmethod
     def load(cls) -> Settings:
         """Read the process environment; ``SettingsError`` names every unreadable variable."""
         try:
-            return cls()  # pyright: ignore[reportCallIssue]
+            return cls()
         except ValidationError as error:
             # The rejected value is left out on purpose: it may be a secret in the wrong variable.
             problems = "; ".join(
                 f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}"
                 for item in error.errors(include_input=False, include_url=False)
             )
-            raise SettingsError(
-                f"the environment holds values that cannot be read: {problems}"
-            ) from None
+            raise SettingsError(f"the environment holds unreadable values: {problems}") from None
 
     def need(self, field: str) -> Any:
         """The value of ``field``; raises ``SettingsError`` with its variable's name when unset."""
@@ -177,20 +220,28 @@ def variable_in_use(field: str, environ: Mapping[str, str] | None = None) -> str
     return next((name for name in variables(field) if source.get(name)), None)
 
 
-# Variables of the deployment we replace that mean nothing here, and why. They may stay in the
-# .env; `lightchallenge settings` names them.
+# Variables of the deployment we replace that are not read, and why. They may stay in the .env;
+# `lightchallenge settings` names those that are set.
 NOT_USED: dict[str, str] = {
+    "CHALLENGE_DISPATCHER_SCAN_LIMIT": "dispatching is one set-based query over all challenges",
+    "EVIDENCE_EVALUATOR_BATCH": "judging takes everything pending of a day at once",
+    "CHALLENGE_WORKER_CONCURRENCY": "one run at a time signs; transactions of a run go out together",
+    "STATUS_INDEXER_SEED_LOOKBACK": "the first block to index is START_BLOCK",
+    "OAUTH_ENCRYPTION_KEY": "no provider with OAuth tokens is collected yet",
+    "METADATA_REGISTRY_KEY": "MetadataRegistry is read, not written yet",
+    "BASE_URL": "MetadataRegistry is read, not written yet",
+    "NEXT_PUBLIC_BASE_URL": "MetadataRegistry is read, not written yet",
     "PRIVATE_KEY": "the deployer's key: nothing here deploys contracts",
     "ADMIN_PRIVATE_KEY": "the admin's key: nothing here acts as the ChallengePay admin",
     "ADMIN_KEY": "web routes are out of scope",
     "LCAI_WORKER_ADDRESS": "the wallet follows from LCAI_WORKER_PK",
     "LCAI_FINALIZE_ADDRESS": "the wallet follows from LCAI_FINALIZE_PK",
     "RELAY_ENABLED": "TrustedForwarder is out of scope",
-    "DRY_RUN": "dry_run is part of each ops job's run configuration",
-    "BATCH_SIZE": "batch_size is part of each ops job's run configuration",
+    "DRY_RUN": "belongs to a script that this project has no twin of yet",
+    "BATCH_SIZE": "belongs to a script that this project has no twin of yet",
     "AIVM_VERIFIER": "signer-based proofs are out of scope",
-    "CHALLENGE_ID": "challenges are chosen in a job's run configuration",
-    "SUBJECT": "subjects are chosen in a job's run configuration",
+    "CHALLENGE_ID": "signer-based proofs are out of scope",
+    "SUBJECT": "signer-based proofs are out of scope",
     "EXPECTED_CALLER": "signer-based proofs are out of scope",
     "RULE_JSON": "signer-based proofs are out of scope",
     "ACTIVITIES_JSON": "signer-based proofs are out of scope",

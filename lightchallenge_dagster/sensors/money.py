@@ -1,0 +1,113 @@
+"""Work sensors of the money jobs: requests, settlements, finalizations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from dagster import (
+    DefaultSensorStatus,
+    JobDefinition,
+    RunRequest,
+    SensorDefinition,
+    SkipReason,
+    sensor,
+)
+
+from lightchallenge_dagster.jobs.money import (
+    FINALIZE_LEASE,
+    REQUEST_LEASE,
+    SETTLE_LEASE,
+    finalize_challenges,
+    request_inferences,
+    settle_winners,
+)
+from lightchallenge_dagster.resources.chain import ChainResource
+from lightchallenge_dagster.resources.database import DatabaseResource
+from lightchallenge_dagster.resources.policy import Policy
+from lightchallenge_dagster.sensors.work import Work, requests_or_reason
+from lightchallenge_dagster.storage.chain_time import confirmed_now
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+#: What a money sensor asks: the challenges with something to do at this chain time.
+FindChallenges = Callable[["Engine", int, Policy], Sequence[int]]
+
+
+def request_sensor(interval_s: int) -> SensorDefinition:
+    """Challenges to dispatch, and queued jobs to submit."""
+    return _money_sensor(
+        "request_sensor", request_inferences, REQUEST_LEASE, interval_s, requests_due
+    )
+
+
+def settlement_sensor(interval_s: int) -> SensorDefinition:
+    """Settled winners without a binding or a proof."""
+    return _money_sensor(
+        "settlement_sensor", settle_winners, SETTLE_LEASE, interval_s, settlements_due
+    )
+
+
+def finalization_sensor(interval_s: int) -> SensorDefinition:
+    """Challenges past both deadlines."""
+    return _money_sensor(
+        "finalization_sensor", finalize_challenges, FINALIZE_LEASE, interval_s, finalizations_due
+    )
+
+
+def requests_due(engine: Engine, now: int, policy: Policy) -> list[int]:
+    """Challenges whose job can be queued or submitted."""
+    from lightchallenge_dagster.steps import dispatch, request
+
+    del policy
+    return sorted({*dispatch.dispatchable(engine, now), *request.requestable(engine)})
+
+
+def settlements_due(engine: Engine, now: int, policy: Policy) -> list[int]:
+    """Challenges with a binding or a proof to send."""
+    from lightchallenge_dagster.steps import settle
+
+    del policy
+    return sorted({work.challenge_id for work in settle.unsettled(engine, now)})
+
+
+def finalizations_due(engine: Engine, now: int, policy: Policy) -> list[int]:
+    """Challenges to finalize."""
+    from lightchallenge_dagster.steps import finalize
+
+    return finalize.overdue(
+        engine, now, despite_missing_winners=policy.finalize_despite_missing_winners
+    )
+
+
+def money_work(
+    engine: Engine, chain: ChainResource, policy: Policy, lease: str, due: FindChallenges
+) -> list[Work]:
+    """One run for everything that is due at confirmed chain time; nothing before that is known."""
+    with engine.connect() as connection:
+        now = confirmed_now(connection, chain.chain_id)
+    challenges = due(engine, now, policy) if now is not None else []
+    if not challenges:
+        return []
+    return [Work(f"challenges {', '.join(str(number) for number in challenges)}", lease)]
+
+
+def _money_sensor(
+    name: str, job: JobDefinition, lease: str, interval_s: int, due: FindChallenges
+) -> SensorDefinition:
+    @sensor(
+        name=name,
+        job=job,
+        minimum_interval_seconds=interval_s,
+        default_status=DefaultSensorStatus.RUNNING,
+        description=due.__doc__,
+    )
+    def look_for_due_challenges(
+        database: DatabaseResource, chain: ChainResource, policy: Policy
+    ) -> list[RunRequest] | SkipReason:
+        engine = database.engine()
+        found = money_work(engine, chain, policy, lease, due)
+        return requests_or_reason(engine, found, idle="nothing is due")
+
+    return look_for_due_challenges
