@@ -31,7 +31,8 @@ def postgres(supervisor: Supervisor) -> Postgres:
 
 
 @pytest.fixture(scope="session")
-def _migrated_template(postgres: Postgres) -> str:
+def migrated_template(postgres: Postgres) -> str:
+    """The name of a migrated database to copy; nobody may stay connected to it."""
     engine = connect(postgres.create("template_migrated"))
     try:
         migrate(engine)
@@ -49,10 +50,10 @@ def empty_database_url(postgres: Postgres) -> Iterator[str]:
 
 
 @pytest.fixture
-def database_url(postgres: Postgres, _migrated_template: str) -> Iterator[str]:
+def database_url(postgres: Postgres, migrated_template: str) -> Iterator[str]:
     """The URL of this test's own, freshly migrated database."""
     name = f"test_{next(_numbers)}"
-    yield postgres.create(name, template=_migrated_template)
+    yield postgres.create(name, template=migrated_template)
     postgres.drop(name)
 
 

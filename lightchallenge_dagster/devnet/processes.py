@@ -29,7 +29,7 @@ import requests
 from psycopg import sql
 
 from lightchallenge_dagster.devnet.ports import LOOPBACK, free_port, is_free
-from lightchallenge_dagster.devnet.supervisor import Handle, Supervisor
+from lightchallenge_dagster.devnet.supervisor import Handle, Supervisor, account
 from lightchallenge_dagster.errors import LightChallengeError
 
 START_S = 30.0
@@ -71,7 +71,7 @@ class Postgres:
 
     def create(self, name: str, *, template: str = "template1") -> str:
         """Create the database ``name`` as a copy of ``template`` (unconnected); returns its URL."""
-        statement = sql.SQL("create database {} template {}")
+        statement = sql.SQL("create database {} template {} strategy file_copy")
         self._run(statement.format(sql.Identifier(name), sql.Identifier(template)))
         return self.url(name)
 
@@ -126,9 +126,8 @@ def start_postgres(
     password_file.touch(mode=0o600)
     password_file.write_text(password)
     if user is not None:
-        entry = pwd.getpwnam(user)
         for path in (data, password_file):
-            os.chown(path, entry.pw_uid, entry.pw_gid)
+            shutil.chown(path, user)
     _run_as(
         user,
         [
@@ -141,10 +140,9 @@ def start_postgres(
     )
     password_file.unlink()
 
-    wish = port
-    for _ in range(ATTEMPTS):
-        chosen = free_port(wish)
-        wish = None
+    attempts = ATTEMPTS
+    chosen = free_port(port)
+    while True:
         handle = supervisor.spawn(
             name,
             [
@@ -160,9 +158,11 @@ def start_postgres(
         server = Postgres(chosen, handle, password)
         if _postgres_answers(server):
             return server
-        if is_free(chosen):
-            break
-    raise StartError(f"PostgreSQL did not start in {data}:\n{handle.log_tail()}")
+        attempts -= 1
+        # Somebody may have taken the port between the question and the start.
+        if attempts == 0 or is_free(chosen):
+            raise StartError(f"PostgreSQL did not start in {data}:\n{handle.log_tail()}")
+        chosen = free_port()
 
 
 def unprivileged_user() -> str:
@@ -200,10 +200,7 @@ def _plain_environment() -> dict[str, str]:
 
 
 def _run_as(user: str | None, argv: Sequence[str | Path], *, cwd: Path) -> None:
-    identity: dict[str, Any] = {}
-    if user is not None:
-        entry = pwd.getpwnam(user)
-        identity = {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
+    uid, gid = account(user)
     done = subprocess.run(
         [str(part) for part in argv],
         cwd=cwd,
@@ -212,7 +209,9 @@ def _run_as(user: str | None, argv: Sequence[str | Path], *, cwd: Path) -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         check=False,
-        **identity,
+        user=uid,
+        group=gid,
+        extra_groups=None if uid is None else [],
     )
     if done.returncode != 0:
         raise StartError(

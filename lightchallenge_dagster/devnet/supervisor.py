@@ -14,6 +14,7 @@ import contextlib
 import ctypes
 import json
 import os
+import pwd
 import select
 import shutil
 import signal
@@ -37,6 +38,7 @@ TERM_S = 3.0
 TICK_S = 0.25
 LOG_TAIL_BYTES = 4000
 
+_MODULE = "lightchallenge_dagster.devnet.supervisor"
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 
@@ -212,6 +214,17 @@ class Supervisor:
         return answer
 
 
+def account(user: str | None) -> tuple[int | None, int | None]:
+    """The uid and gid of the account ``user`` (none for none); ``SupervisorError`` if unknown."""
+    if user is None:
+        return None, None
+    try:
+        entry = pwd.getpwnam(user)
+    except KeyError as error:
+        raise SupervisorError(f"there is no account {user!r} on this machine") from error
+    return entry.pw_uid, entry.pw_gid
+
+
 # ── The reaper's side ───────────────────────────────────────────────────────────────────
 
 
@@ -230,7 +243,9 @@ class _Reaper:
         self.codes: dict[int, int] = {}
         self.folders: list[Path] = []
         self.asked_to_end = False
-        self.libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
+        self.libc: ctypes.CDLL | None = None
+        if sys.platform == "linux":
+            self.libc = ctypes.CDLL(None, use_errno=True)
 
     def run(self) -> None:
         # A handler, not SIG_IGN: an ignored signal stays ignored in the processes started here,
@@ -295,13 +310,6 @@ class _Reaper:
                 return {"error": f"the process reaper does not know {other!r}"}
 
     def _spawn(self, request: dict[str, Any]) -> dict[str, Any]:
-        user = request["user"]
-        identity: dict[str, Any] = {}
-        if user is not None:
-            import pwd
-
-            entry = pwd.getpwnam(user)
-            identity = {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
         stop_signal = int(request["signal"])
 
         def die_with_the_reaper() -> None:
@@ -309,8 +317,9 @@ class _Reaper:
                 self.libc.prctl(_PR_SET_PDEATHSIG, stop_signal, 0, 0, 0)
 
         try:
+            uid, gid = account(request["user"])
             with Path(request["log"]).open("ab") as log:
-                process = subprocess.Popen(
+                process: subprocess.Popen[bytes] = subprocess.Popen(
                     request["argv"],
                     stdin=subprocess.DEVNULL,
                     stdout=log,
@@ -319,9 +328,11 @@ class _Reaper:
                     cwd=request["cwd"],
                     start_new_session=True,
                     preexec_fn=die_with_the_reaper,
-                    **identity,
+                    user=uid,
+                    group=gid,
+                    extra_groups=None if uid is None else [],
                 )
-        except (OSError, subprocess.SubprocessError) as error:
+        except (OSError, subprocess.SubprocessError, SupervisorError) as error:
             return {"error": f"{request['name']} cannot be started: {error}"}
         self.children[process.pid] = _Child(
             request["name"], process, stop_signal, float(request["grace_s"])
