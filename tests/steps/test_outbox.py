@@ -1,0 +1,492 @@
+"""Exactly once, whatever dies: the outbox on a real chain and a real database."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, text
+
+from lightchallenge_dagster.chain.abi import selector
+from lightchallenge_dagster.chain.rpc import Rpc, RpcError, RpcTimeout
+from lightchallenge_dagster.chain.signer import Signer
+from lightchallenge_dagster.devnet.processes import Anvil
+from lightchallenge_dagster.errors import PermanentError
+from lightchallenge_dagster.steps.outbox import Outbox, OutboxPolicy, Outcome, advanceable
+from lightchallenge_dagster.storage.outbox import Intent
+
+RECIPIENT = "0x00000000000000000000000000000000000a11ce"
+CONTRACT = "0x00000000000000000000000000000000000c0de5"
+POLICY = OutboxPolicy(chain_id=504, confirmations=3, receipt_timeout_s=5, poll_s=0.02)
+BOUNDARIES = (
+    "planned", "simulated", "signed", "stored", "sent", "broadcast", "receipt", "mined",
+)  # fmt: skip
+
+
+class Killed(BaseException):
+    """Stands for the process's end: nothing in the package may catch it."""
+
+
+def kill_at(boundary: str) -> Callable[[str, str], None]:
+    def observe(reached: str, key: str) -> None:
+        if reached == boundary:
+            raise Killed(f"{boundary} of {key}")
+
+    return observe
+
+
+def outbox(
+    database: Engine,
+    anvil: Anvil,
+    *,
+    policy: OutboxPolicy = POLICY,
+    keys: Sequence[str] | None = None,
+    rpc: Rpc | None = None,
+    **options: Any,
+) -> Outbox:
+    signers = [Signer(key) for key in (keys or anvil.keys[:1])]
+    return Outbox(database, rpc or Rpc(anvil.url), signers, policy, **options)
+
+
+def a_gift(anvil: Anvil, key: str = "gift:1", wei: int = 7, **changes: Any) -> Intent:
+    values: dict[str, Any] = {
+        "key": key,
+        "kind": "proof",
+        "signer": anvil.accounts[0],
+        "to": RECIPIENT,
+        "data": "0x",
+        "value_wei": wei,
+    }
+    return Intent(**{**values, **changes})
+
+
+def received(anvil: Anvil, wallet: str = RECIPIENT) -> int:
+    return int(anvil.rpc("eth_getBalance", wallet, "latest"), 16)
+
+
+def refuse(anvil: Anvil, error: str) -> None:
+    """Put a contract at CONTRACT that refuses everything with the custom error."""
+    four = selector(f"{error}()").hex()
+    # PUSH4 error, PUSH1 224, SHL, PUSH1 0, MSTORE, then revert(0, 4)
+    anvil.rpc("anvil_setCode", CONTRACT, f"0x63{four}60e01b60005260046000fd")
+
+
+def accept(anvil: Anvil) -> None:
+    anvil.rpc("anvil_setCode", CONTRACT, "0x00")
+
+
+def rows(database: Engine, table: str) -> list[dict[str, Any]]:
+    with database.begin() as connection:
+        found = connection.execute(text(f"select * from pipeline.{table} order by 1"))  # noqa: S608
+        return [dict(row._mapping) for row in found]
+
+
+def intent_row(database: Engine, key: str = "gift:1") -> dict[str, Any]:
+    return next(row for row in rows(database, "intents") if row["key"] == key)
+
+
+def state_of(outcomes: Sequence[Outcome]) -> list[str]:
+    return [outcome.state for outcome in outcomes]
+
+
+def test_an_intent_is_sent_once_however_often_it_is_submitted(
+    database: Engine, anvil: Anvil
+) -> None:
+    sender = outbox(database, anvil)
+    (first,) = sender.submit([a_gift(anvil)])
+    (again,) = sender.submit([a_gift(anvil)])
+    assert (first.state, again.state) == ("mined", "mined")
+    assert first.tx_hash == again.tx_hash
+    assert again.receipt is not None
+    assert received(anvil) == 7
+
+
+def test_many_intents_take_successive_nonces_and_share_the_wait(
+    database: Engine, anvil: Anvil
+) -> None:
+    anvil.rpc("evm_setAutomine", False)
+    try:
+        anvil.rpc("evm_setIntervalMining", 1)
+        gifts = [a_gift(anvil, f"gift:{n:02}") for n in range(12)]
+        assert set(state_of(outbox(database, anvil).submit(gifts))) == {"mined"}
+    finally:
+        anvil.rpc("evm_setIntervalMining", 0)
+        anvil.rpc("evm_setAutomine", True)
+    assert received(anvil) == 12 * 7
+    nonces = [
+        tx["nonce"] for tx in sorted(rows(database, "transactions"), key=lambda t: t["nonce"])
+    ]
+    assert nonces == list(range(nonces[0], nonces[0] + 12))
+
+
+def test_a_refusal_is_known_by_name_and_nothing_is_signed(database: Engine, anvil: Anvil) -> None:
+    refuse(anvil, "NotAdmin")
+    (outcome,) = outbox(database, anvil).submit([a_gift(anvil, to=CONTRACT)])
+    assert (outcome.state, outcome.error) == ("refused", "NotAdmin")
+    row = intent_row(database)
+    assert (row["status"], row["refusals"], row["last_error"]) == ("refused", 1, "NotAdmin")
+    assert row["retry_at"] is not None
+    assert rows(database, "transactions") == []
+    assert rows(database, "signers") == []
+
+
+def test_what_clears_by_itself_waits_and_counts_as_no_attempt(
+    database: Engine, anvil: Anvil
+) -> None:
+    refuse(anvil, "BeforeDeadline")
+    (outcome,) = outbox(database, anvil).submit([a_gift(anvil, to=CONTRACT)])
+    assert outcome.state == "waiting"
+    assert intent_row(database)["refusals"] == 0
+    accept(anvil)
+    (outcome,) = outbox(database, anvil).submit([a_gift(anvil, to=CONTRACT)])
+    assert outcome.state == "mined"
+
+
+def test_an_effect_that_is_there_already_is_done(database: Engine, anvil: Anvil) -> None:
+    refuse(anvil, "AlreadyWinner")
+    (outcome,) = outbox(database, anvil).submit([a_gift(anvil, to=CONTRACT)])
+    assert outcome.state == "done"
+    assert rows(database, "transactions") == []
+
+
+def test_one_refused_intent_does_not_hold_up_the_others(database: Engine, anvil: Anvil) -> None:
+    refuse(anvil, "NotEligible")
+    outcomes = outbox(database, anvil).submit(
+        [a_gift(anvil, "gift:1"), a_gift(anvil, "gift:2", to=CONTRACT), a_gift(anvil, "gift:3")]
+    )
+    assert state_of(outcomes) == ["mined", "refused", "mined"]
+    assert received(anvil) == 14
+
+
+def test_an_empty_wallet_sends_nothing_and_says_what_it_needs(
+    database: Engine, anvil: Anvil
+) -> None:
+    poor = anvil.accounts[3]
+    anvil.rpc("anvil_setBalance", poor, hex(10**12))
+    sender = outbox(database, anvil, keys=[anvil.keys[3]])
+    outcomes = sender.submit([a_gift(anvil, f"gift:{n}", signer=poor) for n in (1, 2)])
+    assert state_of(outcomes) == ["waiting", "waiting"]
+    assert poor in str(outcomes[0].error)
+    assert rows(database, "transactions") == []
+    assert intent_row(database)["refusals"] == 0
+    anvil.rpc("anvil_setBalance", poor, hex(10**18))
+    assert state_of(sender.submit([a_gift(anvil, signer=poor)])) == ["mined"]
+
+
+def test_a_price_above_our_maximum_waits(database: Engine, anvil: Anvil) -> None:
+    cheap = OutboxPolicy(chain_id=504, confirmations=3, max_fee_per_gas_wei=10)
+    (outcome,) = outbox(database, anvil, policy=cheap).submit([a_gift(anvil)])
+    assert outcome.state == "waiting"
+    assert "maximum" in str(outcome.error)
+    assert received(anvil) == 0
+
+
+def test_a_transaction_that_reverts_is_never_believed_and_is_final_only_at_depth(
+    database: Engine, anvil: Anvil
+) -> None:
+    accept(anvil)
+
+    def spoil(boundary: str, _key: str) -> None:
+        if boundary == "stored":
+            refuse(anvil, "NotActive")
+
+    patient = OutboxPolicy(chain_id=504, confirmations=3, receipt_timeout_s=0)
+    (outcome,) = outbox(database, anvil, policy=patient, observe=spoil).submit(
+        [a_gift(anvil, to=CONTRACT)]
+    )
+    assert outcome.state == "pending"
+    sender = outbox(database, anvil, policy=patient)
+    sender.resume()
+    assert intent_row(database)["status"] == "mined"
+    (outcome,) = sender.submit([a_gift(anvil, to=CONTRACT)])
+    assert (outcome.state, outcome.final) == ("pending", False)
+    anvil.mine(3)
+    assert sender.resume().reverted == 1
+    assert intent_row(database)["status"] == "reverted"
+    (outcome,) = sender.submit([a_gift(anvil, to=CONTRACT)])
+    assert outcome.state == "reverted"
+    assert len(rows(database, "transactions")) == 1
+
+
+def test_a_mined_intent_is_confirmed_at_depth(database: Engine, anvil: Anvil) -> None:
+    sender = outbox(database, anvil)
+    sender.submit([a_gift(anvil)])
+    assert intent_row(database)["status"] == "mined"
+    assert sender.resume().confirmed == 0
+    anvil.mine(2)
+    assert sender.resume().confirmed == 1
+    assert intent_row(database)["status"] == "confirmed"
+    assert sender.resume().looked_at == 0
+
+
+@pytest.mark.parametrize("boundary", BOUNDARIES)
+@pytest.mark.parametrize("how", ["submit again", "resume first"])
+def test_a_death_at_any_boundary_ends_in_one_effect(
+    database: Engine, anvil: Anvil, boundary: str, how: str
+) -> None:
+    gifts = [a_gift(anvil, f"gift:{n}") for n in (1, 2, 3)]
+    with pytest.raises(Killed):
+        outbox(database, anvil, observe=kill_at(boundary)).submit(gifts)
+    sender = outbox(database, anvil)
+    if how == "resume first":
+        sender.resume()
+    assert state_of(sender.submit(gifts)) == ["mined"] * 3
+    assert received(anvil) == 21
+    assert len(rows(database, "transactions")) == 3
+    assert {row["status"] for row in rows(database, "intents")} <= {"mined", "confirmed"}
+
+
+_VICTIM = """
+import os, signal, sys
+from lightchallenge_dagster.chain.rpc import Rpc
+from lightchallenge_dagster.chain.signer import Signer
+from lightchallenge_dagster.steps.outbox import Outbox, OutboxPolicy
+from lightchallenge_dagster.storage.database import connect
+from lightchallenge_dagster.storage.outbox import Intent
+
+boundary, key_to_die_at, recipient = sys.argv[1:]
+signer = Signer(os.environ["KEY"])
+
+def observe(reached, key):
+    if (reached, key) == (boundary, key_to_die_at):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+gifts = [
+    Intent(key=f"gift:{n}", kind="proof", signer=signer.address, to=recipient, data="0x",
+           value_wei=7)
+    for n in (1, 2)
+]
+Outbox(
+    connect(os.environ["DATABASE_URL"]), Rpc(os.environ["RPC"]), [signer],
+    OutboxPolicy(chain_id=504, confirmations=3, receipt_timeout_s=5, poll_s=0.02),
+    observe=observe,
+).submit(gifts)
+"""
+
+
+@pytest.mark.parametrize("boundary", ["signed", "stored", "sent", "broadcast", "receipt"])
+def test_a_killed_process_leaves_exactly_one_effect_behind(
+    database: Engine, database_url: str, anvil: Anvil, boundary: str
+) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", _VICTIM, boundary, "gift:2", RECIPIENT],
+        env={
+            **os.environ,
+            "KEY": anvil.keys[0],
+            "DATABASE_URL": database_url,
+            "RPC": anvil.url,
+        },
+        check=False,
+        timeout=60,
+    )
+    assert ended.returncode == -signal.SIGKILL
+    sender = outbox(database, anvil)
+    sender.resume()
+    assert state_of(sender.submit([a_gift(anvil, "gift:1"), a_gift(anvil, "gift:2")])) == [
+        "mined",
+        "mined",
+    ]
+    assert received(anvil) == 14
+    assert len(rows(database, "transactions")) == 2
+
+
+class Unreliable(Rpc):
+    """The real node behind a line that misbehaves when a transaction is sent."""
+
+    def __init__(self, url: str, fault: str, times: int = 1) -> None:
+        super().__init__(url)
+        self.fault = fault
+        self.left = times
+
+    def call(self, method: str, params: Sequence[Any] = ()) -> Any:
+        if method != "eth_sendRawTransaction" or self.left == 0:
+            return super().call(method, params)
+        self.left -= 1
+        if self.fault == "timeout after acceptance":
+            super().call(method, params)
+            raise RpcTimeout("eth_sendRawTransaction: no answer in 20 s")
+        if self.fault == "dropped":
+            return "0x" + "00" * 32
+        if self.fault == "known after acceptance":
+            super().call(method, params)
+        raise RpcError(method, -32000, "already known")
+
+
+@pytest.mark.parametrize(
+    "fault",
+    ["timeout after acceptance", "dropped", "known after acceptance", "falsely known"],
+)
+def test_what_a_node_says_about_a_broadcast_is_checked_on_the_chain(
+    database: Engine, anvil: Anvil, fault: str
+) -> None:
+    hasty = OutboxPolicy(chain_id=504, confirmations=3, receipt_timeout_s=0.2, poll_s=0.02)
+    rpc = Unreliable(anvil.url, fault)
+    (outcome,) = outbox(database, anvil, policy=hasty, rpc=rpc).submit([a_gift(anvil)])
+    accepted = fault in ("timeout after acceptance", "known after acceptance")
+    assert outcome.state == ("mined" if accepted else "pending")
+    sender = outbox(database, anvil)
+    sender.resume()
+    assert state_of(sender.submit([a_gift(anvil)])) == ["mined"]
+    assert received(anvil) == 7
+    assert len(rows(database, "transactions")) == 1
+
+
+def test_a_reorg_reopens_a_mined_intent_and_it_is_mined_again_once(
+    database: Engine, anvil: Anvil
+) -> None:
+    before = anvil.rpc("evm_snapshot")
+    sender = outbox(database, anvil)
+    sender.submit([a_gift(anvil)])
+    anvil.rpc("evm_revert", before)
+    assert received(anvil) == 0
+    report = sender.resume()
+    assert (report.reopened, report.broadcast) == (1, 1)
+    assert state_of(sender.submit([a_gift(anvil)])) == ["mined"]
+    assert received(anvil) == 7
+    assert len(rows(database, "transactions")) == 1
+
+
+def test_a_nonce_used_elsewhere_is_noticed_at_depth_and_the_intent_signed_anew(
+    database: Engine, anvil: Anvil
+) -> None:
+    with pytest.raises(Killed):
+        outbox(database, anvil, observe=kill_at("stored")).submit([a_gift(anvil)])
+    # Somebody else uses the same key by hand.
+    anvil.rpc(
+        "eth_sendTransaction",
+        {"from": anvil.accounts[0], "to": anvil.accounts[5], "value": "0x1"},
+    )
+    sender = outbox(database, anvil, policy=OutboxPolicy(504, 3, receipt_timeout_s=0))
+    assert sender.resume().ousted == 0
+    assert intent_row(database)["status"] == "signed"
+    anvil.mine(3)
+    assert sender.resume().ousted == 1
+    assert state_of(outbox(database, anvil).submit([a_gift(anvil)])) == ["mined"]
+    assert received(anvil) == 7
+
+
+def test_nonces_used_elsewhere_in_the_meantime_are_stepped_over(
+    database: Engine, anvil: Anvil
+) -> None:
+    sender = outbox(database, anvil)
+    sender.submit([a_gift(anvil, "gift:1")])
+    anvil.rpc(
+        "eth_sendTransaction",
+        {"from": anvil.accounts[0], "to": anvil.accounts[5], "value": "0x1"},
+    )
+    assert state_of(sender.submit([a_gift(anvil, "gift:2")])) == ["mined"]
+    assert received(anvil) == 14
+
+
+def test_a_transaction_that_blocks_pass_over_is_replaced_at_its_nonce(
+    database: Engine, anvil: Anvil
+) -> None:
+    eager = OutboxPolicy(504, 3, receipt_timeout_s=0, bump_after_s=0)
+    anvil.rpc("evm_setAutomine", False)
+    try:
+        outbox(database, anvil, policy=eager).submit([a_gift(anvil)])
+        assert outbox(database, anvil, policy=eager).resume().bumped == 1
+        stored = rows(database, "transactions")
+        assert len(stored) == 2
+        assert len({tx["nonce"] for tx in stored}) == 1
+        low, high = sorted(tx["max_fee_per_gas"] for tx in stored)
+        assert high >= low * 125 / 100
+        anvil.mine()
+    finally:
+        anvil.rpc("evm_setAutomine", True)
+    (outcome,) = outbox(database, anvil).submit([a_gift(anvil)])
+    assert outcome.state == "mined"
+    assert received(anvil) == 7
+    assert sum(tx["receipt_status"] == 1 for tx in rows(database, "transactions")) == 1
+
+
+def test_workers_that_race_for_the_same_intents_send_each_once(
+    database: Engine, anvil: Anvil
+) -> None:
+    gifts = [a_gift(anvil, f"gift:{n}") for n in range(5)]
+    results: list[list[str]] = []
+
+    def work() -> None:
+        results.append(state_of(outbox(database, anvil).submit(gifts)))
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert results == [["mined"] * 5] * 4
+    assert received(anvil) == 35
+    nonces = sorted(tx["nonce"] for tx in rows(database, "transactions"))
+    assert nonces == list(range(nonces[0], nonces[0] + 5))
+
+
+def test_a_chain_without_base_fees_gets_legacy_transactions(
+    database: Engine, fresh_anvil: Callable[..., Anvil]
+) -> None:
+    node = fresh_anvil("--hardfork", "berlin")
+    assert state_of(outbox(database, node).submit([a_gift(node)])) == ["mined"]
+    (tx,) = rows(database, "transactions")
+    assert tx["max_priority_fee_per_gas"] is None
+    assert received(node) == 7
+
+
+def test_a_node_on_another_chain_is_sent_nothing(database: Engine, anvil: Anvil) -> None:
+    with pytest.raises(PermanentError, match="chain 504, not 505"):
+        outbox(database, anvil, policy=OutboxPolicy(chain_id=505)).submit([a_gift(anvil)])
+    assert received(anvil) == 0
+
+
+def test_a_wallet_without_a_key_is_named(database: Engine, anvil: Anvil) -> None:
+    with pytest.raises(PermanentError, match=anvil.accounts[4]):
+        outbox(database, anvil).submit([a_gift(anvil, signer=anvil.accounts[4])])
+
+
+def test_a_signed_intent_keeps_its_content_when_it_is_planned_with_another(
+    database: Engine, anvil: Anvil
+) -> None:
+    sender = outbox(database, anvil)
+    sender.submit([a_gift(anvil)])
+    (outcome,) = sender.submit([a_gift(anvil, wei=1000)])
+    assert outcome.state == "mined"
+    assert intent_row(database)["value_wei"] == 7
+    assert received(anvil) == 7
+
+
+def test_intents_can_be_advanced_only_when_there_is_something_to_see(
+    database: Engine, anvil: Anvil
+) -> None:
+    def confirm(block: int) -> None:
+        with database.begin() as connection:
+            connection.execute(
+                text("""
+                    insert into pipeline.checkpoints (chain_id, stream, block_number, block_hash)
+                    values (504, 'live', :block, '0x00')
+                    on conflict (chain_id, stream) do update set block_number = :block
+                """),
+                {"block": block},
+            )
+
+    assert advanceable(database) == []
+    with pytest.raises(Killed):
+        outbox(database, anvil, observe=kill_at("stored")).submit([a_gift(anvil)])
+    # Whoever signed it is left the time to send it.
+    assert advanceable(database) == []
+    with database.begin() as connection:
+        connection.execute(text("update pipeline.intents set retry_at = now()"))
+    assert advanceable(database) == ["gift:1"]
+    sender = outbox(database, anvil)
+    sender.submit([a_gift(anvil)])
+    block = anvil.block_number()
+    confirm(block - 1)
+    assert advanceable(database) == []
+    confirm(block)
+    assert advanceable(database) == ["gift:1"]
+    anvil.mine(3)
+    sender.resume()
+    assert advanceable(database) == []
