@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from lightchallenge_dagster.settings import NOT_USED, Settings, SettingsError, variables
+
+ROOT = Path(__file__).parents[2]
+READ = {name for field in Settings.model_fields for name in variables(field)}
+
+# Every variable that the existing deployment's guide and runbook name.
+OF_THE_EXISTING_DEPLOYMENT = """
+    DATABASE_URL EVIDENCE_COLLECTOR_POLL_MS EVIDENCE_COLLECTOR_LOOKBACK_DAYS
+    EVIDENCE_EVALUATOR_POLL_MS EVIDENCE_EVALUATOR_BATCH CHALLENGE_DISPATCHER_POLL_MS
+    CHALLENGE_DISPATCHER_SCAN_LIMIT CHALLENGE_WORKER_POLL_MS CHALLENGE_WORKER_CONCURRENCY
+    CHALLENGE_WORKER_MAX_ATTEMPTS LCAI_WORKER_PK AIVM_INFERENCE_V2_ADDRESS
+    AIVM_TASK_REGISTRY_ADDRESS CHALLENGE_TASK_REGISTRY_ADDRESS AIVM_INDEXER_POLL_MS
+    CHALLENGEPAY_ADDRESS LCAI_FINALIZE_PK LCAI_RPC NEXT_PUBLIC_RPC_URL LIGHTCHAIN_RPC
+    CLAIMS_INDEXER_POLL_MS NEXT_PUBLIC_CHALLENGEPAY_ADDR NEXT_PUBLIC_TREASURY_ADDR
+    TREASURY_ADDRESS STATUS_INDEXER_POLL_MS STATUS_INDEXER_SEED_LOOKBACK ADMIN_PRIVATE_KEY
+    PRIVATE_KEY CHALLENGEPAY_AIVM_POI_VERIFIER_ADDRESS BASE_URL NEXT_PUBLIC_BASE_URL
+    METADATA_REGISTRY METADATA_REGISTRY_KEY CHALLENGEPAY DRY_RUN BATCH_SIZE ADMIN_KEY
+    OAUTH_ENCRYPTION_KEY AIVM_REQUEST_FEE_WEI CONFIRMATION_BLOCKS MAX_BLOCK_RANGE RELAY_ENABLED
+    LCAI_WORKER_ADDRESS LCAI_FINALIZE_ADDRESS AIVM_VERIFIER CHALLENGE_ID SUBJECT EXPECTED_CALLER
+    RULE_JSON ACTIVITIES_JSON
+""".split()
+
+
+@pytest.fixture(autouse=True)
+def _empty_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [*READ, *NOT_USED]:
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.mark.parametrize("name", OF_THE_EXISTING_DEPLOYMENT)
+def test_a_variable_of_the_existing_deployment_is_read_or_refused_by_name(name: str) -> None:
+    assert (name in READ) != (name in NOT_USED)
+
+
+def test_nothing_has_to_be_set_to_load() -> None:
+    assert Settings.load().chain_id == 504
+
+
+def test_of_several_names_the_first_that_is_set_wins(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NEXT_PUBLIC_CHAIN_ID", "7")
+    assert Settings.load().chain_id == 7
+    monkeypatch.setenv("LCAI_CHAIN_ID", "8")
+    assert Settings.load().chain_id == 8
+
+
+def test_an_empty_variable_counts_as_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CONFIRMATION_BLOCKS", "")
+    assert Settings.load().confirmation_blocks == 12
+
+
+def test_an_unreadable_value_is_refused_by_its_variable_and_not_repeated(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TREASURY_ADDRESS", "0xsecret-in-the-wrong-place")
+    with pytest.raises(SettingsError, match="TREASURY_ADDRESS") as caught:
+        Settings.load()
+    assert "secret-in-the-wrong-place" not in str(caught.value)
+
+
+def test_asking_for_what_is_not_set_names_its_variables() -> None:
+    with pytest.raises(SettingsError, match="LCAI_RPC or NEXT_PUBLIC_RPC_URL"):
+        Settings.load().need("rpc_url")
+
+
+def test_addresses_are_read_in_any_case(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TREASURY_ADDRESS", "0xE84C197614D4FAAE1CDA8D6067FFE43BEFD9E961")
+    assert Settings.load().treasury == "0xe84c197614d4faae1cda8d6067ffe43befd9e961"
+
+
+def test_the_documents_name_exactly_the_variables_that_are_read() -> None:
+    rows = (ROOT / "docs" / "configuration.md").read_text().splitlines()
+    documented = {
+        name
+        for row in rows
+        if row.startswith("| `")
+        for name in re.findall(r"`([A-Z][A-Z0-9_]+)`", row.split("|")[1])
+    }
+    assert documented == READ | set(NOT_USED) | {"DAGSTER_POSTGRES_URL", "DAGSTER_HOME"}
+
+
+def test_the_example_environment_offers_every_setting() -> None:
+    lines = (ROOT / ".env.example").read_text().splitlines()
+    offered = {match[1] for line in lines if (match := re.match(r"#?([A-Z][A-Z0-9_]+)=", line))}
+    first_names = {variables(field)[0] for field in Settings.model_fields}
+    assert offered == first_names | {"DAGSTER_POSTGRES_URL", "DAGSTER_HOME"}
