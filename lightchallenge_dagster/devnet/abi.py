@@ -164,6 +164,17 @@ def _all_errors() -> dict[str, str]:
     return known
 
 
+def encode_values(types: Sequence[str], values: Sequence[object]) -> str:
+    """``abi.encode`` of values of these types (0x-hex)."""
+    return "0x" + abi_encode(types, _to_abi(values)).hex()
+
+
+def prompt_id(challenge_id: int, subject: str) -> str:
+    """keccak256(abi.encodePacked(uint256 challengeId, address subject))."""
+    packed = challenge_id.to_bytes(32, "big") + bytes.fromhex(subject.removeprefix("0x"))
+    return "0x" + keccak(packed).hex()
+
+
 def error_name(data: str | None) -> str:
     """The name of the custom error in revert data; ``reverted`` when there is none."""
     if not data or len(data) < 10:

@@ -16,6 +16,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -131,10 +132,10 @@ def render(artifact: dict[str, Any]) -> str:
     return "{\n" + ",\n".join(lines) + "\n}\n"
 
 
-def stale_artifacts(node_modules: Path | None = None) -> list[str]:
-    """Names of artifacts that are missing, left over, or not what the sources compile to."""
-    wanted = {name: render(a) for name, a in compile_contracts(node_modules).items()}
-    found = {path.stem: path.read_text(encoding="utf-8") for path in ARTIFACTS.glob("*.json")}
+def stale_artifacts(compiled: Mapping[str, dict[str, Any]], folder: Path = ARTIFACTS) -> list[str]:
+    """Names of artifacts in ``folder`` that are missing, left over, or not as ``compiled``."""
+    wanted = {name: render(artifact) for name, artifact in compiled.items()}
+    found = {path.stem: path.read_text(encoding="utf-8") for path in folder.glob("*.json")}
     return sorted(
         name for name in wanted.keys() | found.keys() if wanted.get(name) != found.get(name)
     )
@@ -181,20 +182,20 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--node-modules", type=Path, help="folder that holds the solc package")
     options = parser.parse_args(argv)
     try:
-        if options.check:
-            stale = stale_artifacts(options.node_modules)
-            if stale:
-                sys.stderr.write(
-                    f"artifacts do not match the sources: {', '.join(stale)}; run "
-                    "python -m lightchallenge_dagster.devnet.compile and commit the result\n"
-                )
-                return 1
-            sys.stdout.write(f"{len(CONTRACTS)} artifacts match the sources\n")
-            return 0
         artifacts = compile_contracts(options.node_modules)
     except CompileError as error:
         sys.stderr.write(f"{error}\n")
         return 1
+    if options.check:
+        stale = stale_artifacts(artifacts)
+        if stale:
+            sys.stderr.write(
+                f"artifacts do not match the sources: {', '.join(stale)}; run "
+                "python -m lightchallenge_dagster.devnet.compile and commit the result\n"
+            )
+            return 1
+        sys.stdout.write(f"{len(artifacts)} artifacts match the sources\n")
+        return 0
     ARTIFACTS.mkdir(exist_ok=True)
     for path in ARTIFACTS.glob("*.json"):
         if path.stem not in artifacts:

@@ -187,13 +187,11 @@ def deploy(
             plan.append((f"funds for {address}", address, "0x", CALL_GAS, FUNDS_WEI))
 
     start_block = node.block_number() + 1
-    gas_price = 2 * node.gas_price()
+    prices = node.fees()
     hashes = [
         node.call(
             "eth_sendRawTransaction",
-            node.sign(
-                admin, to, data, nonce=nonce + number, gas=gas, gas_price=gas_price, value=value
-            ),
+            node.sign(admin, to, data, nonce=nonce + number, gas=gas, fees=prices, value=value),
         )
         for number, (_, to, data, gas, value) in enumerate(plan)
     ]

@@ -23,6 +23,7 @@ from lightchallenge_dagster.devnet.wallets import Wallet
 
 RECEIPT_TIMEOUT_S = 60.0
 POLL_S = 0.05
+TIP_WEI = 10**9
 
 
 class Node:
@@ -80,9 +81,14 @@ class Node:
         """The nonce of the next transaction of ``address``, those still waiting counted in."""
         return int(self.call("eth_getTransactionCount", address, "pending"), 16)
 
-    def gas_price(self) -> int:
-        """A price that a few full blocks do not outrun, wei."""
-        return 2 * int(self.call("eth_gasPrice"), 16)
+    def fees(self) -> dict[str, int]:
+        """Fee fields of a transaction that a few full blocks do not outrun, wei.
+
+        Not made of ``eth_gasPrice``: a node suggests what was paid lately, so twice its suggestion
+        doubles the suggestion with every transaction.
+        """
+        base = int(self.call("eth_getBlockByNumber", "latest", False)["baseFeePerGas"], 16)
+        return {"maxFeePerGas": 4 * base + TIP_WEI, "maxPriorityFeePerGas": TIP_WEI}
 
     def view(
         self,
@@ -110,7 +116,7 @@ class Node:
         *,
         nonce: int,
         gas: int,
-        gas_price: int,
+        fees: Mapping[str, int],
         value: int = 0,
     ) -> str:
         """A signed transaction, ready for ``eth_sendRawTransaction`` (0x-hex)."""
@@ -118,7 +124,7 @@ class Node:
             "chainId": self.chain_id,
             "nonce": nonce,
             "gas": gas,
-            "gasPrice": gas_price,
+            **fees,
             "value": value,
             "data": data,
         }
@@ -144,7 +150,7 @@ class Node:
             data,
             nonce=self.nonce(wallet.address),
             gas=gas * 3 // 2,
-            gas_price=self.gas_price(),
+            fees=self.fees(),
             value=value,
         )
         receipt = self.receipts([self.call("eth_sendRawTransaction", raw)])[0]
