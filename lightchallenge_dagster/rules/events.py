@@ -1,0 +1,473 @@
+"""The events this pipeline reads, and how a raw log becomes one of them.
+
+``SPECS`` is the one registry. Adding an event is adding one ``EventSpec`` to it: the contract's
+role, the event's Solidity signature with its indexed arguments, and which argument holds the
+challenge, the wallet and the inference request. The reader asks the node for every topic in here,
+the indexer stores the decoded arguments beside the raw log, and nothing else has to change until
+a projection wants to use it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Literal, cast
+
+from eth_abi.abi import decode as abi_decode
+from eth_abi.exceptions import DecodingError
+from eth_utils.crypto import keccak
+
+BIGINT_MAX = 2**63 - 1
+NUMERIC_78 = 10**78
+
+LEGACY_ROLE = "legacy_challengepay"
+
+CONTRACTS: Mapping[str, str] = {
+    "challengepay": "ChallengePay",
+    "treasury": "Treasury",
+    "aivm_inference": "AIVMInferenceV2",
+    "task_registry": "ChallengeTaskRegistry",
+    "achievement": "ChallengeAchievement",
+    "metadata_registry": "MetadataRegistry",
+    LEGACY_ROLE: "LegacyChallengePay",
+}
+"""Role of an address in the settings -> the contract's name, as in ``ChallengePay.Joined``."""
+
+SnapshotKind = Literal["challenge", "achievement"]
+
+
+@dataclass(frozen=True, slots=True)
+class RawLog:
+    """One log as a node returned it. Hex is lowercase, numbers are ints."""
+
+    block_number: int
+    block_hash: str
+    tx_hash: str
+    tx_index: int
+    log_index: int
+    address: str
+    topics: tuple[str, ...]
+    data: str
+
+
+@dataclass(frozen=True, slots=True)
+class EventSpec:
+    """One event of one contract.
+
+    ``signature`` is Solidity's, with ``indexed`` and argument names. ``challenge_id``,
+    ``account`` and ``request_id`` name the argument that holds each, if there is one;
+    ``snapshot`` says what has to be read from the contract when the log is fetched, because the
+    event itself does not carry it.
+    """
+
+    role: str
+    signature: str
+    challenge_id: str | None = None
+    account: str | None = None
+    request_id: str | None = None
+    snapshot: SnapshotKind | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DecodedEvent:
+    """What a log says. ``event`` is None, and ``problem`` says why, when it could not be decoded.
+
+    ``args`` holds every argument by its Solidity name: integers as decimal strings, addresses and
+    bytes as lowercase hex, booleans as they are. ``challenge_id`` is None where the event has
+    none, or one that no bigint column can hold.
+    """
+
+    event: str | None
+    challenge_id: int | None = None
+    account: str | None = None
+    request_id: int | None = None
+    args: dict[str, Any] | None = None
+    snapshot: SnapshotKind | None = None
+    problem: str | None = None
+
+
+def _challengepay(
+    signature: str, account: str | None = None, snapshot: SnapshotKind | None = None
+) -> EventSpec:
+    return EventSpec("challengepay", signature, "id", account, snapshot=snapshot)
+
+
+def _legacy(name: str) -> EventSpec:
+    signature = f"{name}(uint256 indexed id, address indexed who, uint256 amount)"
+    return EventSpec(LEGACY_ROLE, signature, "id", "who")
+
+
+_USER_AMOUNT = "(uint256 indexed id, address indexed user, uint256 amount)"
+
+SPECS: tuple[EventSpec, ...] = (
+    # ChallengePay, version 1
+    _challengepay(
+        "ChallengeCreated(uint256 indexed id, address indexed creator, uint8 kind, uint8 currency,"
+        " address token, uint256 startTs, bytes32 externalId)",
+        "creator",
+        snapshot="challenge",
+    ),
+    _challengepay(f"Joined{_USER_AMOUNT}", "user"),
+    _challengepay(
+        "ParticipantProofSubmitted(uint256 indexed id, address indexed participant,"
+        " address indexed verifier, bool ok)",
+        "participant",
+    ),
+    _challengepay(
+        "WinnerMarked(uint256 indexed id, address indexed participant, uint256 contrib,"
+        " uint256 winnersPool, uint32 winnersCount)",
+        "participant",
+    ),
+    _challengepay(
+        "VerificationConfigUpdated(uint256 indexed id, address verifier, uint256 proofDeadlineTs)"
+    ),
+    _challengepay("Finalized(uint256 indexed id, uint8 status, uint8 outcome)"),
+    _challengepay("Paused(uint256 indexed id, bool paused)"),
+    _challengepay("Canceled(uint256 indexed id)"),
+    _challengepay(
+        "FeesBooked(uint256 indexed id, uint256 protocolAmt, uint256 creatorAmt, uint256 cashback)"
+    ),
+    _challengepay("SnapshotSet(uint256 indexed id, bool success)"),
+    _challengepay(f"WinnerClaimed{_USER_AMOUNT}", "user"),
+    _challengepay(f"LoserClaimed{_USER_AMOUNT}", "user"),
+    _challengepay(f"RefundClaimed{_USER_AMOUNT}", "user"),
+    _challengepay("AutoDistributed(uint256 indexed id, uint256 winnersCount, uint256 losersCount)"),
+    _challengepay("AutoRefunded(uint256 indexed id, uint256 count)"),
+    EventSpec("challengepay", "DispatcherSet(address indexed addr, bool enabled)", account="addr"),
+    EventSpec("challengepay", "GlobalPaused(bool paused)"),
+    # ChallengePay before V1: claims only, their ids overlap V1's
+    _legacy("PrincipalClaimed"),
+    _legacy("CashbackClaimed"),
+    _legacy("ValidatorClaimed"),
+    _legacy("ValidatorRejectClaimed"),
+    _legacy("RejectCreatorClaimed"),
+    _legacy("RejectContributionClaimed"),
+    # Treasury: the bucket is the challenge
+    EventSpec(
+        "treasury",
+        "ClaimedETH(uint256 indexed bucketId, address indexed to, uint256 amount)",
+        "bucketId",
+        "to",
+    ),
+    EventSpec(
+        "treasury",
+        "ClaimedERC20(uint256 indexed bucketId, address indexed token, address indexed to,"
+        " uint256 amount)",
+        "bucketId",
+        "to",
+    ),
+    # AIVMInferenceV2
+    EventSpec(
+        "aivm_inference",
+        "InferenceRequestedV2(uint256 indexed requestId, address indexed requester,"
+        " bytes32 indexed taskId, string model, bytes32 promptHash, bytes32 promptId,"
+        " bytes32 modelDigest, bytes32 detConfigHash)",
+        account="requester",
+        request_id="requestId",
+    ),
+    EventSpec(
+        "aivm_inference",
+        "InferenceCommitted(uint256 indexed requestId, address indexed worker, bytes32 commitment)",
+        account="worker",
+        request_id="requestId",
+    ),
+    EventSpec(
+        "aivm_inference",
+        "InferenceRevealed(uint256 indexed requestId, address indexed worker,"
+        " bytes32 responseHash, string response)",
+        account="worker",
+        request_id="requestId",
+    ),
+    EventSpec(
+        "aivm_inference",
+        "PoIAttested(bytes32 indexed taskId, address indexed signer, uint64 count,"
+        " bytes32 resultHash, bytes32 transcriptHash, uint64 slot)",
+        account="signer",
+    ),
+    EventSpec(
+        "aivm_inference",
+        "InferenceFinalized(uint256 indexed requestId, bytes32 indexed taskId,"
+        " address indexed worker, bytes32 resultHash, uint256 workerPaidWei,"
+        " uint256 protocolFeeWei)",
+        account="worker",
+        request_id="requestId",
+    ),
+    # ChallengeTaskRegistry
+    EventSpec(
+        "task_registry",
+        "BindingRecorded(uint256 indexed challengeId, address indexed subject, uint256 requestId,"
+        " bytes32 taskId, bytes32 modelDigest, bytes32 paramsHash, bytes32 benchmarkHash,"
+        " uint16 schemaVersion)",
+        "challengeId",
+        "subject",
+        "requestId",
+    ),
+    EventSpec(
+        "task_registry",
+        "BindingCleared(uint256 indexed challengeId, address indexed subject)",
+        "challengeId",
+        "subject",
+    ),
+    # ChallengeAchievement
+    EventSpec(
+        "achievement",
+        "AchievementMinted(uint256 indexed tokenId, uint256 indexed challengeId,"
+        " address indexed recipient, uint8 aType)",
+        "challengeId",
+        "recipient",
+    ),
+    EventSpec(
+        "achievement",
+        "AdminMinted(uint256 indexed tokenId, address indexed to, uint256 indexed challengeId)",
+        "challengeId",
+        "to",
+        snapshot="achievement",
+    ),
+    # MetadataRegistry
+    EventSpec(
+        "metadata_registry",
+        "MetadataSet(address indexed challengeContract, uint256 indexed challengeId,"
+        " address indexed setter, string newUri)",
+        "challengeId",
+        "setter",
+    ),
+    EventSpec(
+        "metadata_registry",
+        "MetadataForceSet(address indexed challengeContract, uint256 indexed challengeId,"
+        " address indexed setter, string previousUri, string newUri)",
+        "challengeId",
+        "setter",
+    ),
+    EventSpec(
+        "metadata_registry",
+        "MetadataCleared(address indexed challengeContract, uint256 indexed challengeId,"
+        " address indexed clearer)",
+        "challengeId",
+        "clearer",
+    ),
+)
+
+
+def role_of(name: str) -> str:
+    """The registry's role for a name in the settings: ``legacy_challengepay_3`` is legacy too."""
+    return LEGACY_ROLE if name.startswith(LEGACY_ROLE) else name
+
+
+def topics_for(roles: Iterable[str]) -> tuple[str, ...]:
+    """Every topic0 that contracts in these roles emit and this pipeline reads, sorted."""
+    wanted = {role_of(role) for role in roles}
+    return tuple(sorted({topic for role, topic in _layouts() if role in wanted}))
+
+
+def is_registered(role: str, topic0: str) -> bool:
+    """Whether a contract in this role has an event with this topic in the registry."""
+    return (role_of(role), topic0) in _layouts()
+
+
+def decode(log: RawLog, role: str) -> DecodedEvent:
+    """What ``log``, emitted by the contract in ``role``, says.
+
+    Never raises for a log whose topic is registered: one that does not fit its signature comes
+    back with ``event`` None and ``problem`` set, so that it can be stored raw and looked at.
+    Text that is not UTF-8, or holds a NUL, which PostgreSQL cannot store, is decoded with U+FFFD
+    in those places; the bytes themselves stay in the log's data.
+    """
+    topic0 = log.topics[0] if log.topics else ""
+    layout = _layouts().get((role_of(role), topic0))
+    if layout is None:
+        return DecodedEvent(None, problem=f"no event with topic {topic0 or '(none)'} for {role}")
+    try:
+        args = layout.decode(log)
+    except _Unfit as unfit:
+        return DecodedEvent(None, problem=f"{layout.event}: {unfit}")
+    spec = layout.spec
+    challenge_id = int(args[spec.challenge_id]) if spec.challenge_id else None
+    if challenge_id is not None and challenge_id > BIGINT_MAX:
+        challenge_id = None
+    return DecodedEvent(
+        event=layout.event,
+        challenge_id=challenge_id,
+        account=args[spec.account] if spec.account else None,
+        request_id=int(args[spec.request_id]) if spec.request_id else None,
+        args=args,
+        snapshot=spec.snapshot,
+    )
+
+
+def may_contain(bloom: str, address: str, topics: Iterable[str]) -> bool:
+    """Whether a header's 2048-bit ``logsBloom`` allows a log of ``address`` with one of ``topics``.
+
+    False is certain, True is not: other logs of the block can set the same bits.
+    """
+    bits = int(bloom, 16)
+    if not bits or not _within(bits, address):
+        return False
+    return any(_within(bits, topic) for topic in topics)
+
+
+def bloom_of(logs: Iterable[RawLog]) -> int:
+    """The bloom that a block with exactly these logs has in its header."""
+    bits = 0
+    for log in logs:
+        bits |= _bloom_bits(log.address)
+        for topic in log.topics:
+            bits |= _bloom_bits(topic)
+    return bits
+
+
+# ── Layouts: a signature, read once ─────────────────────────────────────────────────────────
+
+_SIGNATURE = re.compile(r"^(\w+)\((.*)\)$")
+_WORD = 64
+_HEX = re.compile(r"^0x[0-9a-f]*$")
+
+
+class _Unfit(Exception):
+    """A log whose topics or data do not fit the event's signature."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Argument:
+    name: str
+    type: str
+    indexed: bool
+
+    @property
+    def dynamic(self) -> bool:
+        return self.type in {"string", "bytes"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    spec: EventSpec
+    event: str
+    topic0: str
+    arguments: tuple[_Argument, ...]
+    indexed: tuple[_Argument, ...]
+    plain: tuple[_Argument, ...]
+    has_text: bool
+
+    def decode(self, log: RawLog) -> dict[str, Any]:
+        if len(log.topics) != len(self.indexed) + 1:
+            raise _Unfit(
+                f"{len(log.topics)} topics, the signature has {len(self.indexed) + 1};"
+                " is the address a contract of another version?"
+            )
+        values: dict[str, Any] = {}
+        for argument, topic in zip(self.indexed, log.topics[1:], strict=True):
+            if len(topic) != 2 + _WORD or not _HEX.match(topic):
+                raise _Unfit(f"topic {topic} of {argument.name} is not 32 bytes of hex")
+            values[argument.name] = _word(argument, topic[2:])
+        if not _HEX.match(log.data):
+            raise _Unfit("data is not hex")
+        values.update(self._text(log.data) if self.has_text else self._words(log.data[2:]))
+        return {argument.name: values[argument.name] for argument in self.arguments}
+
+    def _words(self, data: str) -> dict[str, Any]:
+        if len(data) != _WORD * len(self.plain):
+            raise _Unfit(f"{len(data) // 2} bytes of data, expected {32 * len(self.plain)}")
+        return {
+            argument.name: _word(argument, data[at * _WORD : (at + 1) * _WORD])
+            for at, argument in enumerate(self.plain)
+        }
+
+    def _text(self, data: str) -> dict[str, Any]:
+        if len(data) % 2:
+            raise _Unfit("data has an odd number of hex digits")
+        # Strings are read as bytes: what a stranger wrote need not be UTF-8.
+        types = ["bytes" if argument.dynamic else argument.type for argument in self.plain]
+        try:
+            values = abi_decode(types, bytes.fromhex(data[2:]))
+        except (DecodingError, OverflowError) as error:
+            raise _Unfit(f"data does not decode: {error}") from error
+        return {
+            argument.name: _plain_value(argument, value)
+            for argument, value in zip(self.plain, values, strict=True)
+        }
+
+
+def _word(argument: _Argument, word: str) -> Any:
+    kind = argument.type
+    if kind == "address":
+        if word[:24] != "0" * 24:
+            raise _Unfit(f"{argument.name} is not an address: 0x{word}")
+        return "0x" + word[24:]
+    if kind == "bytes32":
+        return "0x" + word
+    value = int(word, 16)
+    if kind == "bool":
+        if value > 1:
+            raise _Unfit(f"{argument.name} is not a boolean: {value}")
+        return value == 1
+    bits = int(kind.removeprefix("uint"))
+    if value >> bits:
+        raise _Unfit(f"{argument.name} does not fit {kind}: {value}")
+    return str(value)
+
+
+def _plain_value(argument: _Argument, value: Any) -> Any:
+    if argument.type == "string":
+        return cast("bytes", value).decode("utf-8", errors="replace").replace("\0", "\ufffd")
+    if isinstance(value, bytes):
+        return "0x" + value.hex()
+    if isinstance(value, bool):
+        return value
+    return str(value).lower()
+
+
+@cache
+def _layouts() -> dict[tuple[str, str], _Layout]:
+    layouts: dict[tuple[str, str], _Layout] = {}
+    for spec in SPECS:
+        layout = _layout(spec)
+        layouts[(spec.role, layout.topic0)] = layout
+    return layouts
+
+
+def _layout(spec: EventSpec) -> _Layout:
+    match = _SIGNATURE.match(spec.signature)
+    if match is None:
+        raise ValueError(f"not an event signature: {spec.signature}")
+    name, inside = match.groups()
+    arguments: list[_Argument] = []
+    for part in inside.split(","):
+        words = part.split()
+        if len(words) not in {2, 3} or (len(words) == 3 and words[1] != "indexed"):
+            raise ValueError(f"{spec.signature}: cannot read the argument {part.strip()!r}")
+        arguments.append(_Argument(words[-1], words[0], len(words) == 3))
+    names = {argument.name for argument in arguments}
+    for pointer in (spec.challenge_id, spec.account, spec.request_id):
+        if pointer is not None and pointer not in names:
+            raise ValueError(f"{spec.signature} has no argument {pointer!r}")
+    canonical = f"{name}({','.join(argument.type for argument in arguments)})"
+    plain = tuple(argument for argument in arguments if not argument.indexed)
+    return _Layout(
+        spec=spec,
+        event=f"{CONTRACTS[spec.role]}.{name}",
+        topic0="0x" + keccak(text=canonical).hex(),
+        arguments=tuple(arguments),
+        indexed=tuple(argument for argument in arguments if argument.indexed),
+        plain=plain,
+        has_text=any(argument.dynamic for argument in plain),
+    )
+
+
+def topic_of(event: str) -> str:
+    """The topic0 of an event by its full name (``ChallengePay.Joined``); KeyError if unknown."""
+    return {layout.event: layout.topic0 for layout in _layouts().values()}[event]
+
+
+@cache
+def _bloom_bits(item: str) -> int:
+    digest = keccak(bytes.fromhex(item[2:]))
+    bits = 0
+    for at in (0, 2, 4):
+        bits |= 1 << (int.from_bytes(digest[at : at + 2], "big") & 2047)
+    return bits
+
+
+def _within(bits: int, item: str) -> bool:
+    wanted = _bloom_bits(item)
+    return bits & wanted == wanted

@@ -1,0 +1,1 @@
+"""The parts of the indexing step; callers use ``steps.index``."""

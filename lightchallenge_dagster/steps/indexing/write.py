@@ -1,0 +1,114 @@
+"""Commit what was read: headers, logs, projections and checkpoint, all or nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from sqlalchemy import Engine
+
+from lightchallenge_dagster.rules.reorg import Block, Point
+from lightchallenge_dagster.steps.indexing.policy import IndexPolicy
+from lightchallenge_dagster.steps.indexing.read import ReadRange
+from lightchallenge_dagster.storage import blocks, checkpoints, projections
+from lightchallenge_dagster.storage.blocks import IndexedLog
+
+_LAST_BLOCK = 2**63 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """Rows changed by projection, and the logs that were undone."""
+
+    rows_changed: dict[str, int] = field(default_factory=dict[str, int])
+    undone_logs: int = 0
+
+
+def begin_at(engine: Engine, policy: IndexPolicy, base: Point, header: Block | None) -> None:
+    """Set the first checkpoint, on ``base``, the block before the first one to index."""
+    with engine.begin() as connection:
+        if checkpoints.create(connection, policy.chain_id, base) and header is not None:
+            blocks.add_headers(connection, policy.chain_id, [header], {})
+
+
+def commit(
+    engine: Engine,
+    policy: IndexPolicy,
+    expected: Point,
+    base: Point,
+    read: ReadRange | None,
+    logs: list[IndexedLog],
+) -> Written:
+    """Undo what hangs above ``base``, add what was read on top of it, move the checkpoint.
+
+    One transaction. Raises ``CheckpointMoved``, and changes nothing, when the checkpoint is not
+    ``expected`` any more.
+    """
+    chain = policy.chain_id
+    with engine.begin() as connection:
+        checkpoints.hold(connection, chain, expected)
+        undone = 0
+        reorg = base != expected
+        if reorg or logs:
+            projections.begin(connection)
+        if reorg:
+            projections.touch(connection, chain, base.number + 1, _LAST_BLOCK, orphaned=True)
+            _, undone = blocks.undo_after(connection, chain, base.number)
+        if read is not None:
+            counts: dict[int, int] = {}
+            for log in logs:
+                counts[log.raw.block_number] = counts.get(log.raw.block_number, 0) + 1
+            blocks.add_headers(connection, chain, read.headers, counts)
+            blocks.add_logs(connection, chain, logs)
+            if logs:
+                projections.touch(connection, chain, read.first, read.last, orphaned=False)
+            blocks.drop_empty_headers(
+                connection,
+                chain,
+                above=base.number - policy.window - 1,
+                below=read.last - policy.window,
+                keep=policy.start_block - 1,
+            )
+        rows: dict[str, int] = {}
+        if reorg or logs:
+            rows = projections.recompute(connection, chain, policy.start_block)
+        elif projections.jobs_behind(connection):
+            rows = {"aivm_jobs": projections.sync_jobs(connection, chain)}
+        end = base if read is None else Point(read.last, read.end.hash)
+        checkpoints.move(connection, chain, end, mirror=policy.mirror)
+    return Written(rows, undone)
+
+
+def repair(
+    engine: Engine, policy: IndexPolicy, read: ReadRange, logs: list[IndexedLog]
+) -> tuple[Written, int, int]:
+    """Make the stored logs of a range equal to ``logs``; what changed, logs added and dropped.
+
+    ``logs`` holds those that differ or are missing only. The checkpoint stays where it is.
+    """
+    chain = policy.chain_id
+    with engine.begin() as connection:
+        checkpoints.hold_beyond(connection, chain, read.last)
+        known = blocks.header_at(connection, chain, read.last)
+        if known is not None and known.hash != read.end.hash:
+            raise checkpoints.CheckpointMoved(
+                f"block {read.last} was reorganised while it was read; heal it again later"
+            )
+        stored = blocks.stored_logs(connection, chain, read.first, read.last)
+        on_chain = {(log.block_number, log.log_index): log for log in read.logs}
+        wrong = [key for key, log in stored.items() if on_chain.get(key) != log]
+        kept = stored.keys() - set(wrong)
+        added = [log for log in logs if (log.raw.block_number, log.raw.log_index) not in kept]
+        if not wrong and not added:
+            return Written(), 0, 0
+        projections.begin(connection)
+        if wrong:
+            projections.touch(connection, chain, read.first, read.last, orphaned=True)
+            blocks.drop_logs(connection, chain, wrong)
+        blocks.add_logs(connection, chain, added)
+        projections.touch(connection, chain, read.first, read.last, orphaned=False)
+        touched = {log.raw.block_number for log in added} | {number for number, _ in wrong}
+        blocks.complete_headers(
+            connection, chain, [header for header in read.headers if header.number in touched]
+        )
+        rows = projections.recompute(connection, chain, policy.start_block)
+    return Written(rows), len(added), len(wrong)
