@@ -1,0 +1,312 @@
+"""What a challenge row's configuration means: mode, window, and the rule for each kind of evidence.
+
+RULES.md "Where the rule is found". Parsed once per version of the row, then asked of every piece
+of evidence. Arbitrary JSON never raises here: what is wrong becomes ``problem``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, cast
+
+from .evaluation.activities import activity_type
+from .evaluation.config import ChallengeConfig, Mode
+from .evaluation.numbers import asked
+from .evaluation.parsing import (
+    RuleError,
+    Zones,
+    full_fitness,
+    full_gaming,
+    is_empty,
+    quoted,
+    simplified_fitness,
+    simplified_gaming,
+)
+from .evaluation.times import bound, from_epoch_or_clamped
+
+__all__ = ["ChainTimes", "ChallengeConfig", "Mode", "parse_config", "parse_sources"]
+
+Object = Mapping[str, Any]
+
+_STARTS = ("startsAt", "startTs", "starts", "start")
+_ENDS = ("endsAt", "endTs", "ends", "end")
+_DEADLINES = ("proofDeadline", "proofDeadlineAt")
+_GAMING_KEYS = ("minWins", "hero", "rankedOnly", "streakLength")
+_SETTING_KEYS = ("mode", "period")
+
+
+@dataclass(frozen=True, slots=True)
+class ChainTimes:
+    """A challenge's times as the chain has them (``pipeline.chain_challenges``), epoch seconds."""
+
+    start_ts: int | None
+    end_ts: int | None
+    proof_deadline_ts: int | None
+
+
+@dataclass(slots=True)
+class _Found:
+    """The outcome of one search: a rule, or why what was meant as one is none."""
+
+    rule: Any = None
+    problem: str | None = None
+
+
+@dataclass(slots=True)
+class _Search:
+    """The places a rule may be in, and what was seen on the way."""
+
+    simplified: list[tuple[str, Object]]
+    full: list[tuple[str, Object]]
+    zones: Zones
+    metric: tuple[str, Any] | None
+    odd: list[str] = field(default_factory=list[str])
+
+    def fitness(self) -> _Found:
+        found = self._simplified("fitness")
+        if found is None:
+            found = self._full_fitness()
+        return found
+
+    def gaming(self, settings_may_be_a_rule: bool) -> _Found:
+        found = self._simplified("gaming")
+        if found is None:
+            found = self._full_gaming(settings_may_be_a_rule)
+        return found
+
+    def _simplified(self, kind: str) -> _Found | None:
+        for path, rule in self.simplified:
+            named = rule.get("type")
+            if named == kind:
+                read = simplified_fitness if kind == "fitness" else simplified_gaming
+                try:
+                    return _Found(rule=read(rule, path, self.zones))
+                except RuleError as error:
+                    return _Found(problem=str(error))
+            if named not in ("fitness", "gaming") and any(
+                rule.get(name) is not None for name in ("type", "metric", "threshold")
+            ):
+                return _Found(
+                    problem=f'{path}.type must be "fitness" or "gaming", not {quoted(named)}'
+                )
+        return None
+
+    def _full_fitness(self) -> _Found:
+        misfit: str | None = None
+        for path, place in self.full:
+            if place.get("challengeType") is None:
+                continue
+            try:
+                return _Found(rule=full_fitness(place, path, self.zones, self.metric))
+            except RuleError as error:
+                fits = activity_type(place["challengeType"]) is not None and isinstance(
+                    place.get("period"), dict
+                )
+                if fits:
+                    return _Found(problem=str(error))
+                misfit = misfit or str(error)
+        return _Found(problem=misfit)
+
+    def _full_gaming(self, settings_may_be_a_rule: bool) -> _Found:
+        keys = (*_GAMING_KEYS, *_SETTING_KEYS) if settings_may_be_a_rule else _GAMING_KEYS
+        for path, place in self.full:
+            if place.get("challengeType") is not None:
+                continue
+            if all(is_empty(place.get(name)) for name in keys):
+                continue
+            try:
+                return _Found(rule=full_gaming(place, path, self.zones, self.metric))
+            except RuleError as error:
+                return _Found(problem=str(error))
+        return _Found()
+
+
+def parse_config(
+    params: object, proof: object, timeline: object, chain_times: ChainTimes | None = None
+) -> ChallengeConfig:
+    """Read ``challenges.params``, ``.proof`` and ``.timeline``: objects, JSON text, or null.
+
+    The chain's times win over the timeline's. Never raises: what is malformed is in ``problem``.
+    """
+    odd: list[str] = []
+    params_object = _decoded(params, "params", odd)
+    proof_object = _decoded(proof, "proof", odd)
+    inner = _decoded(proof_object.get("params"), "proof.params", odd)
+    roots = (("proof.params", inner), ("params", params_object))
+    full: list[tuple[str, Object]] = []
+    for path, root in roots:
+        full.append((f"{path}.rule", _decoded(root.get("rule"), f"{path}.rule", odd)))
+        full.append((path, root))
+    simplified: list[tuple[str, Object]] = []
+    for path, root in reversed(roots):
+        value = root.get("rules")
+        decoded = _decoded(value, f"{path}.rules", odd)
+        simplified.append((f"{path}.rules", decoded))
+        if not decoded and not is_empty(value) and not _is_json_text(value):
+            odd.append(f"{path}.rules must be an object, not {quoted(value)}")
+
+    times = _decoded(timeline, "timeline", [])
+    zones = Zones(
+        rules=tuple((f"{path}.timezone", rule.get("timezone")) for path, rule in simplified),
+        timeline=("timeline.timezone", times.get("timezone")),
+    )
+    mode_setting = _setting(full, "mode")
+    mode = mode_setting[1] if mode_setting else None
+    competitive = isinstance(mode, str) and mode.strip().lower() == "competitive"
+    metric = _setting(full, "competitiveMetric")
+    top_n, top_n_problem = _top_n(_setting(full, "topN")) if competitive else (1, None)
+
+    search = _Search(simplified, full, zones, metric if competitive else None)
+    fitness = search.fitness()
+    leftover = odd[0] if odd else _untyped(simplified)
+    # `mode` and `period` alone make a gaming rule (RULES.md), but not where they are the settings
+    # around a rule of another kind: then Dota matches would pass a running challenge.
+    alone = fitness.rule is None and fitness.problem is None and leftover is None
+    gaming = search.gaming(settings_may_be_a_rule=alone)
+    # What cannot be placed is a malformed rule of both kinds, unless a readable one was found.
+    for found in (fitness, gaming):
+        if found.rule is None and found.problem is None and not (fitness.rule or gaming.rule):
+            found.problem = leftover
+    has_rule = any(
+        part is not None for each in (fitness, gaming) for part in (each.rule, each.problem)
+    )
+
+    starts_at, ends_at, deadline, time_problem = _times(times, chain_times)
+    timezone, where, zone_problem = "UTC", UTC, None
+    rule = fitness.rule or gaming.rule
+    if rule is not None:
+        timezone, where = rule.timezone, rule.zone
+    elif fitness.problem is None and gaming.problem is None:
+        try:
+            timezone, where = zones.find()
+        except RuleError as error:
+            zone_problem = str(error)
+    everywhere = time_problem or zone_problem
+    return ChallengeConfig(
+        mode="competitive" if competitive else "threshold",
+        top_n=top_n,
+        competitive_metric=str(metric[1]) if metric and isinstance(metric[1], str) else None,
+        starts_at=starts_at,
+        ends_at=ends_at,
+        proof_deadline=deadline,
+        timezone=timezone,
+        zone=where,
+        fitness_rule=fitness.rule,
+        gaming_rule=gaming.rule,
+        fitness_problem=fitness.problem or everywhere,
+        gaming_problem=gaming.problem or everywhere,
+        has_rule=has_rule,
+        problem=fitness.problem or gaming.problem or everywhere or top_n_problem,
+    )
+
+
+def parse_sources(sources: object) -> tuple[str, ...]:
+    """``public.models.sources`` as provider names, lowercase; empty where none are listed."""
+    if isinstance(sources, str):
+        try:
+            sources = json.loads(sources)
+        except (ValueError, RecursionError):
+            sources = [sources]
+    if not isinstance(sources, list):
+        return ()
+    listed = cast("list[Any]", sources)
+    names = tuple(name.strip().lower() for name in listed if isinstance(name, str))
+    return names or (("(unreadable)",) if listed else ())
+
+
+def _decoded(value: object, path: str, odd: list[str]) -> Object:
+    """An object, also one written as JSON text; ``{}`` for anything else.
+
+    Text that is plainly meant as an object and is none is noted in ``odd``.
+    """
+    if _is_json_text(value):
+        try:
+            value = json.loads(cast("str", value))
+        except (ValueError, RecursionError):
+            odd.append(f"{path} is no valid JSON: {quoted(value)}")
+            return {}
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+
+
+def _is_json_text(value: object) -> bool:
+    return isinstance(value, str) and value.lstrip().startswith("{")
+
+
+def _setting(places: Sequence[tuple[str, Object]], name: str) -> tuple[str, Any] | None:
+    """The first place where the key is set, with its path."""
+    return next(
+        ((f"{path}.{name}", place[name]) for path, place in places if not _unset(place.get(name))),
+        None,
+    )
+
+
+def _unset(value: object) -> bool:
+    return is_empty(value) or value == ""
+
+
+def _top_n(setting: tuple[str, Any] | None) -> tuple[int, str | None]:
+    if setting is None:
+        return 1, None
+    path, value = setting
+    number = asked(value)
+    if number is not None and 1 <= number < 2**31 and number == int(number):
+        return int(number), None
+    return 1, f"{path} must be a positive whole number, not {quoted(value)}"
+
+
+def _untyped(simplified: Sequence[tuple[str, Object]]) -> str | None:
+    """A non-empty ``rules`` object without anything that a simplified rule has."""
+    return next(
+        (
+            f'{path}.type is missing; it must be "fitness" or "gaming"'
+            for path, rule in simplified
+            if rule and rule.get("type") not in ("fitness", "gaming")
+        ),
+        None,
+    )
+
+
+def _times(
+    timeline: Object, chain: ChainTimes | None
+) -> tuple[datetime | None, datetime | None, datetime | None, str | None]:
+    """Start, end and proof deadline, and what of them cannot be read."""
+    on_chain = (
+        (None, None, None)
+        if chain is None
+        else (chain.start_ts, chain.end_ts, chain.proof_deadline_ts)
+    )
+    found: list[datetime | None] = []
+    problem: str | None = None
+    for seconds, names, last in zip(
+        on_chain, (_STARTS, _ENDS, _DEADLINES), (False, True, True), strict=True
+    ):
+        if seconds is not None:
+            found.append(from_epoch_or_clamped(seconds))
+            continue
+        moment, unreadable = _first_time(_set(timeline, names), last)
+        found.append(moment)
+        problem = problem or unreadable
+    return found[0], found[1], found[2], problem
+
+
+def _set(timeline: Object, names: Sequence[str]) -> Iterator[tuple[str, Any]]:
+    """The keys that are set; 0 is how the web app writes "not set"."""
+    for name in names:
+        value = timeline.get(name)
+        if not _unset(value) and value not in (0, "0"):
+            yield name, value
+
+
+def _first_time(
+    values: Iterator[tuple[str, Any]], last: bool
+) -> tuple[datetime | None, str | None]:
+    problem: str | None = None
+    for name, value in values:
+        moment = bound(value, UTC, last=last)
+        if moment is not None:
+            return moment, None
+        problem = problem or f"timeline.{name} is no time: {quoted(value)}"
+    return None, problem

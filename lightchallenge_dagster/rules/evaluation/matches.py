@@ -1,0 +1,148 @@
+"""Gaming records: which are matches, who won them, and what was done in them.
+
+RULES.md "Gaming records".
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any, cast
+
+from .numbers import exact, is_quantity, why_no_quantity
+from .sifting import Sifted
+from .times import from_epoch, from_iso
+
+_STATISTICS = {
+    "kills": ("kills", "kill_count"),
+    "deaths": ("deaths", "death_count"),
+    "assists": ("assists", "assist_count"),
+    "headshots": ("headshots", "headshot_count", "hs_count"),
+    "damage": ("hero_damage", "damage_dealt", "total_damage_dealt"),
+}
+_QUANTITIES = dict.fromkeys(name for names in _STATISTICS.values() for name in names)
+_MARKS = frozenset(
+    (
+        *_QUANTITIES,
+        "match_id",
+        "result_for_player",
+        "team_result",
+        "win",
+        "lobby_type",
+        "queue_type",
+        "ranked",
+        "hero_name",
+        "hero",
+        "champion",
+    )
+)
+_WORDS = re.compile(r"[A-Za-z0-9]+")
+_RANKED_LOBBY = 7
+
+
+@dataclass(slots=True, eq=False)
+class Match:
+    """One valid gaming record; ``start`` is None where its time is not stated."""
+
+    start: datetime | None
+    raw: Mapping[str, Any]
+
+    @property
+    def end(self) -> datetime | None:
+        """A match is a moment."""
+        return self.start
+
+    @property
+    def won(self) -> bool:
+        """Whether the player won, by any of the three fields."""
+        raw = self.raw
+        return (
+            raw.get("win") is True
+            or _is_win(raw.get("result_for_player"))
+            or _is_win(raw.get("team_result"))
+        )
+
+    @property
+    def ranked(self) -> bool:
+        """Whether it was played for a rank."""
+        raw = self.raw
+        if raw.get("ranked") is True:
+            return True
+        lobby = raw.get("lobby_type")
+        if lobby == _RANKED_LOBBY:
+            return True
+        queue = raw.get("queue_type")
+        return isinstance(queue, str) and "RANKED" in _WORDS.findall(queue.upper())
+
+    def played(self, hero: str) -> bool:
+        """Whether ``hero`` is part of the hero's or champion's name, in any case."""
+        wanted = hero.lower()
+        return any(
+            isinstance(name, str) and wanted in name.lower()
+            for name in map(self.raw.get, ("hero_name", "hero", "champion"))
+        )
+
+    def statistic(self, name: str) -> Decimal:
+        """kills, deaths, assists, headshots or damage; 0 where missing."""
+        for field in _STATISTICS[name]:
+            value = self.raw.get(field)
+            if value is not None:
+                return exact(value)
+        return Decimal(0)
+
+    def kda(self) -> Fraction:
+        """(kills + assists) / deaths, without deaths kills + assists."""
+        return kda_of(self.statistic("kills"), self.statistic("assists"), self.statistic("deaths"))
+
+
+def kda_of(kills: Decimal, assists: Decimal, deaths: Decimal) -> Fraction:
+    """(kills + assists) / deaths, without deaths kills + assists."""
+    both = Fraction(kills + assists)
+    return both / Fraction(deaths) if deaths else both
+
+
+def _is_win(result: object) -> bool:
+    return isinstance(result, str) and result.strip().lower() == "win"
+
+
+def read_matches(records: Sequence[object]) -> Sifted[Match]:
+    """Sort ``records`` into valid matches and counted reasons.
+
+    A record is a match when it says anything that only a match would: an id, a result, a
+    statistic, a hero, a queue.
+    """
+    sifted: Sifted[Match] = Sifted()
+    for record in records:
+        if not isinstance(record, dict):
+            sifted.drop("a record is not an object")
+            continue
+        raw = cast("dict[str, Any]", record)
+        if not any(raw.get(mark) is not None for mark in _MARKS.intersection(raw)):
+            sifted.drop("a record says nothing of a match")
+            continue
+        bad = next(
+            (
+                name
+                for name in _QUANTITIES
+                if (value := raw.get(name)) is not None and not is_quantity(value)
+            ),
+            None,
+        )
+        if bad is None:
+            sifted.kept.append(Match(_time(raw), raw))
+        else:
+            sifted.reject(f"{bad} {why_no_quantity(raw[bad])}")
+    return sifted
+
+
+def _time(raw: dict[str, Any]) -> datetime | None:
+    return (
+        from_iso(raw.get("start"))
+        or from_iso(raw.get("match_date"))
+        or from_epoch(raw.get("game_creation"), 1000)
+        or from_epoch(raw.get("start_time"))
+    )
