@@ -1,0 +1,1 @@
+select count(*) filter (where settled and not :overwrite_settled) as settled from staged_verdicts

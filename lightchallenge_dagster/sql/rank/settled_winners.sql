@@ -1,0 +1,35 @@
+-- Who may be bound and proved now. A closed ranking whose stored rows are not the ranking that was
+-- closed (winners added, removed or without a score) pays nobody.
+with sound as (
+    select t.challenge_id
+      from pipeline.ranking_states t
+      left join public.rankings r on r.challenge_id = t.challenge_id
+     where t.state in ('closed', 'frozen')
+       and t.challenge_id = any(cast(:challenge_ids as bigint[]))
+     group by t.challenge_id, t.ranked, t.winners
+    having count(r.id) = t.ranked
+       and count(*) filter (where r.winner) = t.winners
+       and t.winners = least(coalesce(max(r.top_n), 0), count(*) filter (where r.score > 0))
+       and not coalesce(bool_or(r.winner and (r.rank > r.top_n or r.score is null or r.score <= 0)),
+                        false)
+)
+select r.challenge_id, r.subject, r.score, v.evidence_hash, v.updated_at, r.rank
+  from sound o
+  join public.rankings r on r.challenge_id = o.challenge_id and r.winner
+  join pipeline.stakes t
+    on t.challenge_id = r.challenge_id and t.subject = r.subject and t.amount_wei > 0
+  join public.verdicts v on v.challenge_id = r.challenge_id and lower(v.subject) = r.subject
+ union all
+select p.challenge_id, t.subject, v.score, v.evidence_hash, v.updated_at, null
+  from pipeline.challenge_plans p
+  join pipeline.stakes t on t.challenge_id = p.challenge_id and t.amount_wei > 0
+  join public.verdicts v on v.challenge_id = p.challenge_id and lower(v.subject) = t.subject
+  join pipeline.judgements j on j.challenge_id = p.challenge_id and j.subject = t.subject
+ where p.mode = 'threshold'
+   and p.challenge_id = any(cast(:challenge_ids as bigint[]))
+   and v.pass
+   and case j.final_when
+            when 'now' then true
+            when 'ends_at' then p.ends_at <= cast(:chain_now as timestamptz)
+            else p.proof_deadline <= cast(:chain_now as timestamptz) end
+ order by challenge_id, rank, subject

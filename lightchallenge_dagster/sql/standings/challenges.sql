@@ -1,0 +1,21 @@
+-- Each staker of each finalized challenge of a season's competitions, and whether it won: by its
+-- ranking (competitive) or passing verdict (threshold), and on chain.
+select sc.competition_id::text as competition_id, k.challenge_id, t.subject,
+       w.subject is not null
+       and case p.mode when 'competitive' then coalesce(r.winner, false)
+                else coalesce(v.pass, false) end as won
+  from public.season_competitions sc
+  join public.competitions c on c.id = sc.competition_id
+  join pipeline.chain_challenges k
+    on k.challenge_id = any(c.challenge_ids) and k.status = 'Finalized'
+  join pipeline.stakes t on t.challenge_id = k.challenge_id and t.amount_wei > 0
+  left join pipeline.challenge_plans p on p.challenge_id = k.challenge_id
+  left join pipeline.chain_winners w
+    on w.challenge_id = k.challenge_id and w.subject = t.subject
+  left join public.rankings r
+    on r.challenge_id = k.challenge_id and r.subject = t.subject and r.state <> 'provisional'
+  left join lateral (select bool_or(o.pass) as pass from public.verdicts o
+                      where o.challenge_id = k.challenge_id
+                        and lower(o.subject) = t.subject) v on true
+ where sc.season_id = :season_id
+ order by sc.competition_id, k.challenge_id, t.subject

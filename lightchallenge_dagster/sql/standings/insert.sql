@@ -1,0 +1,8 @@
+insert into public.season_standings
+    (season_id, wallet, points, wins, losses, draws, competitions_entered)
+select cast(:season_id as uuid), s.wallet, s.points, s.wins, s.losses, s.draws,
+       s.competitions_entered
+  from staged_standings s
+ where not exists (select 1 from public.season_standings t
+                    where t.season_id = :season_id and t.wallet = s.wallet)
+ order by s.wallet

@@ -1,0 +1,101 @@
+"""Season standings: from bracket matches and finalized challenges to points per wallet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lightchallenge_dagster.errors import PermanentError
+from lightchallenge_dagster.storage import standings as storage
+
+if TYPE_CHECKING:
+    import polars as pl
+    from sqlalchemy import Engine
+
+
+@dataclass(frozen=True, slots=True)
+class StandingsReport:
+    """What one computation of a season did to its rows.
+
+    ``problem`` says why the season could not be scored; its rows are then as they were.
+    """
+
+    season_id: str
+    competitions: int = 0
+    results: int = 0
+    wallets: int = 0
+    inserted: int = 0
+    changed: int = 0
+    removed: int = 0
+    unchanged: int = 0
+    problem: str | None = None
+
+
+def pending(engine: Engine) -> list[str]:
+    """Seasons whose inputs are not those their standings were made from."""
+    with engine.connect() as connection:
+        known = storage.computed(connection)
+        now = storage.fingerprints(connection)
+    return [
+        season_id for season_id, inputs_hash in now.items() if known.get(season_id) != inputs_hash
+    ]
+
+
+def compute(engine: Engine, season_id: str) -> StandingsReport:
+    """Compute a season's standings and replace them in one transaction; only changes are written.
+
+    A season that cannot be scored (an unclear match, a malformed ``scoring_config`` or weight) is
+    left as it was and remembered with its problem until its inputs change; it does not stop the
+    others. Raises ``PermanentError`` for a season that is not there.
+    """
+    from lightchallenge_dagster.rules import standings as rules
+
+    with engine.begin() as connection:
+        storage.lock(connection, season_id)
+        inputs_hash = storage.fingerprints(connection, season_id).get(season_id)
+        if inputs_hash is None:
+            raise PermanentError(
+                f"there is no season {season_id} in public.seasons; remove its partition"
+            )
+        inputs = storage.inputs(connection, season_id)
+        try:
+            results = _results(inputs)
+            table = rules.standings(results, rules.parse_scoring(inputs.scoring_config))
+        except rules.SeasonError as error:
+            storage.remember(connection, season_id, inputs_hash, str(error))
+            return StandingsReport(season_id, competitions=len(inputs.weights), problem=str(error))
+        inserted, changed, removed = storage.replace(connection, season_id, table.iter_rows())
+        storage.remember(connection, season_id, inputs_hash, None)
+    return StandingsReport(
+        season_id=season_id,
+        competitions=len(inputs.weights),
+        results=results.height,
+        wallets=table.height,
+        inserted=inserted,
+        changed=changed,
+        removed=removed,
+        unchanged=table.height - inserted - changed,
+    )
+
+
+def _results(inputs: storage.SeasonInputs) -> pl.DataFrame:
+    import polars as pl
+
+    from lightchallenge_dagster.rules import standings as rules
+
+    found = [
+        result for match in inputs.matches for result in rules.match_results(match, inputs.rosters)
+    ]
+    found += [
+        rules.Result(row.subject, row.competition_id, "win" if row.won else "loss")
+        for row in inputs.stakers
+    ]
+    return pl.DataFrame(
+        [
+            (result.wallet, result.competition_id, result.outcome, weight)
+            for result in found
+            if (weight := inputs.weights.get(result.competition_id)) is not None
+        ],
+        schema=rules.RESULTS_SCHEMA,
+        orient="row",
+    )
