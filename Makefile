@@ -1,0 +1,36 @@
+# Everything runs from .venv and node_modules in this folder; `make` alone shows the targets.
+PYTHON := .venv/bin/python
+RUN := $(PYTHON) -m
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test check format lock clean
+
+help: ## Show this text
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1  	\2/p' Makefile
+
+install: ## Install all that is needed (does nothing when it is there)
+	@sh tools/bootstrap.sh
+
+demo: install ## Run the whole pipeline on a local chain (ARGS="--help" shows its options)
+	@$(RUN) lightchallenge_dagster.devnet.demo $(ARGS)
+
+test: install ## Run the tests (ARGS="-k words" picks some)
+	@$(RUN) pytest $(ARGS)
+
+check: install ## Types, lint, format, import rings, contracts
+	$(RUN) ruff check .
+	$(RUN) ruff format --check .
+	$(PYTHON) -c "from importlinter.cli import lint_imports_command; lint_imports_command()"
+	PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(RUN) pyright
+
+format: install ## Rewrite the code as `make check` wants it
+	$(RUN) ruff check --fix .
+	$(RUN) ruff format .
+
+lock: install ## Write requirements.lock anew from pyproject.toml
+	$(RUN) uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+		--no-annotate --no-header --extra devnet --extra dev pyproject.toml -o requirements.lock
+
+clean: ## Remove all that was installed or made here
+	rm -rf .venv node_modules .local build dist *.egg-info \
+		.pytest_cache .ruff_cache .hypothesis .import_linter_cache
