@@ -169,6 +169,11 @@ class Contracts:
         self.rpc = rpc
         self.addresses = addresses
 
+    def latest_timestamp(self) -> int:
+        """Chain time: the latest block's timestamp, in epoch seconds."""
+        block = cast("dict[str, str]", self.rpc.call("eth_getBlockByNumber", ["latest", False]))
+        return int(block["timestamp"], 16)
+
     # ── ChallengePay ──
 
     def get_challenge(self, challenge_id: int, block: int | str = "latest") -> OnChainChallenge:

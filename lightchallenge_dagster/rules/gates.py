@@ -50,7 +50,7 @@ class DispatchFacts:
 
     ``passed``: its own subject or any staker holds a passing verdict (threshold mode).
     ``provisional_winners``: how many lead its ranking right now (competitive mode).
-    ``problem``: why its configuration cannot be read, if so. ``has_rule``: it holds a rule.
+    ``problem``: why its configuration cannot be read, if so.
     """
 
     challenge_id: int
@@ -59,7 +59,6 @@ class DispatchFacts:
     proof_deadline_ts: int
     passed: bool
     provisional_winners: int
-    has_rule: bool
     problem: str | None
     fields: ProofFields
 
@@ -89,12 +88,14 @@ def earned(facts: DispatchFacts, chain_now_ts: int) -> Gate:
     return Gate(True)
 
 
+#: A challenge that is known from the chain only is not requested until the web app gave it a rule.
+NO_RULE = Gate(False, "it has no rule")
+
+
 def dispatch_gate(facts: DispatchFacts, chain_now_ts: int) -> Gate:
-    """Whether an AIVM job may be queued for this challenge now."""
+    """Whether an AIVM job may be queued for this challenge now, given that it has a rule."""
     if facts.problem is not None:
         return Gate(False, f"its rule cannot be read: {facts.problem}")
-    if not facts.has_rule:
-        return Gate(False, "it has no rule")
     if missing := facts.fields.missing():
         return Gate(False, f"it lacks {', '.join(missing)}")
     return earned(facts, chain_now_ts)

@@ -158,6 +158,18 @@ class Outbox:
         outcomes |= self._follow([key for key in keys if key not in outcomes])
         return [outcomes[key] for key in keys]
 
+    def hold(self, intents: Sequence[Intent], reason: str) -> None:
+        """Write intents down without sending them: not now, ask again in ``waiting_retry_s``.
+
+        What was signed already is not touched.
+        """
+        with self._engine.begin() as connection:
+            storage.plan(connection, self.policy.chain_id, intents)
+            for intent in intents:
+                storage.record_trouble(
+                    connection, intent.key, reason, self.policy.waiting_retry_s, signed=False
+                )
+
     def resume(self) -> ResumeReport:
         """Look once at everything in flight on this chain: record, send again, reopen, replace.
 
@@ -250,7 +262,9 @@ class Outbox:
 
     def _wait(self, intent: Intent, error: str) -> Outcome:
         with self._engine.begin() as connection:
-            storage.record_trouble(connection, intent.key, error, self.policy.waiting_retry_s)
+            storage.record_trouble(
+                connection, intent.key, error, self.policy.waiting_retry_s, signed=False
+            )
         return Outcome(intent.key, "waiting", error)
 
     def _refuse(self, one: StoredIntent, revert: Revert) -> Outcome:
@@ -486,7 +500,9 @@ class Outbox:
             if taken:
                 storage.record_broadcast(connection, tx, self.policy.look_again_s)
             else:
-                storage.record_trouble(connection, tx.intent_key, words, self.policy.look_again_s)
+                storage.record_trouble(
+                    connection, tx.intent_key, words, self.policy.look_again_s, signed=True
+                )
         self._observe("broadcast", tx.intent_key)
         return None if taken else words
 

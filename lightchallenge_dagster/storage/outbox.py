@@ -157,6 +157,75 @@ def advanceable(connection: Connection) -> list[str]:
     return list(connection.execute(text(sql.load("outbox/advanceable"))).scalars())
 
 
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """An intent as the step that plans it sees it.
+
+    ``waiting``: its retry time is still to come. ``block_number`` is where its transaction is;
+    ``failing`` says that the transaction reverted there, final or not.
+    """
+
+    intent: Intent
+    status: str
+    last_error: str | None
+    waiting: bool
+    block_number: int | None
+    failing: bool
+
+    @property
+    def key(self) -> str:
+        return self.intent.key
+
+    @property
+    def challenge_id(self) -> int | None:
+        return self.intent.challenge_id
+
+    @property
+    def subject(self) -> str | None:
+        return self.intent.subject
+
+    @property
+    def signed(self) -> bool:
+        """Whether a transaction may exist for it, anywhere."""
+        return self.status not in ("planned", "refused")
+
+    @property
+    def spent(self) -> bool:
+        """Whether it failed for good: another attempt takes another key."""
+        return self.status == "reverted"
+
+    def unseen(self, indexed_to: int) -> bool:
+        """Whether its effect may exist and is not in the tables yet (indexed up to a block)."""
+        if self.status in ("signed", "broadcast"):
+            return True
+        if self.status not in ("mined", "confirmed"):
+            return False
+        if self.failing:
+            return self.status == "mined"
+        return self.block_number is None or self.block_number > indexed_to
+
+
+def attempts(
+    connection: Connection, challenge_ids: Sequence[int], kinds: Sequence[str]
+) -> list[Attempt]:
+    """The intents of these kinds for these challenges, the oldest first."""
+    rows = connection.execute(
+        text(sql.load("outbox/attempts")),
+        {"challenge_ids": list(challenge_ids), "kinds": list(kinds)},
+    )
+    return [
+        Attempt(
+            intent=_stored(row).intent,
+            status=row.status,
+            last_error=row.last_error,
+            waiting=row.waiting,
+            block_number=row.block_number,
+            failing=row.failing,
+        )
+        for row in rows
+    ]
+
+
 # ── signing ─────────────────────────────────────────────────────────────────────────────
 
 
@@ -274,16 +343,23 @@ def record_broadcast(connection: Connection, tx: StoredTransaction, retry_s: flo
     )
 
 
-def record_trouble(connection: Connection, key: str, error: str, retry_s: float) -> None:
-    """Keep an intent as it is, say what is in its way, and look again later (not a refusal)."""
+def record_trouble(
+    connection: Connection, key: str, error: str, retry_s: float, *, signed: bool
+) -> None:
+    """Keep an intent as it is, say what is in its way, and look again later (not a refusal).
+
+    ``signed``: the trouble is with its transaction; otherwise with sending it at all, and an
+    intent that another worker has signed meanwhile is left alone.
+    """
+    statuses = ["signed", "broadcast"] if signed else ["planned", "refused"]
     connection.execute(
         text("""
             update pipeline.intents
                set last_error = :error, updated_at = now(),
                    retry_at = now() + make_interval(secs => :retry_s)
-             where key = :key and status in ('planned', 'refused', 'signed', 'broadcast')
+             where key = :key and status = any(:statuses)
         """),
-        {"key": key, "error": error, "retry_s": retry_s},
+        {"key": key, "error": error, "retry_s": retry_s, "statuses": statuses},
     )
 
 

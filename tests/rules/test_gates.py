@@ -31,7 +31,6 @@ THRESHOLD = DispatchFacts(
     proof_deadline_ts=2000,
     passed=True,
     provisional_winners=0,
-    has_rule=True,
     problem=None,
     fields=FIELDS,
 )
@@ -64,8 +63,7 @@ def test_nothing_is_requested_after_the_proof_deadline(facts: DispatchFacts) -> 
     assert "deadline" in gate.reason
 
 
-def test_a_challenge_without_a_readable_rule_is_not_dispatched() -> None:
-    assert not dispatch_gate(replace(THRESHOLD, has_rule=False), 500).open
+def test_a_challenge_whose_rule_cannot_be_read_is_not_dispatched() -> None:
     gate = dispatch_gate(replace(THRESHOLD, problem="params.rules.metric"), 500)
     assert "params.rules.metric" in gate.reason
 

@@ -1,0 +1,15 @@
+-- What the prompt and the request of a job are made of.
+select c.id as challenge_id,
+       lower(c.subject) as subject,
+       coalesce(nullif(c.proof ->> 'modelId', ''), c.model_id) as model_id,
+       c.model_hash,
+       c.proof ->> 'paramsHash' as params_hash,
+       c.proof ->> 'benchmarkHash' as benchmark_hash,
+       c.proof ->> 'backend' as backend,
+       v.score as own_score,
+       v.evidence_hash as own_evidence_hash,
+       v.updated_at as own_updated_at
+  from public.challenges c
+  left join public.verdicts v
+    on v.challenge_id = c.id and lower(v.subject) = lower(c.subject) and v.pass
+ where c.id = any(cast(:challenge_ids as bigint[]))
