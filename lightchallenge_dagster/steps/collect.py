@@ -38,8 +38,8 @@ class CollectReport:
     ``accounts``: different accounts asked about. ``fetched``: records they had. ``inserted`` (or,
     on a database with one row a provider, replaced), ``unchanged`` and ``empty`` count (challenge,
     wallet) pairs. ``failed``: a message for each account that could not be collected. ``skipped``:
-    records left out, by reason. ``by_provider``: the same counts for each. ``challenges``: ids with
-    new evidence.
+    records left out, by reason. ``by_provider``: the same counts for each. ``challenges`` and
+    ``partitions`` (their days, or ``unscheduled``) have new evidence.
     """
 
     accounts: int
@@ -51,6 +51,7 @@ class CollectReport:
     skipped: dict[str, int] = field(default_factory=dict[str, int])
     by_provider: dict[str, dict[str, int]] = field(default_factory=dict[str, dict[str, int]])
     challenges: list[int] = field(default_factory=list[int])
+    partitions: list[str] = field(default_factory=list[str])
 
 
 def collection_due(engine: Engine, now: datetime | None = None) -> int:
@@ -111,6 +112,9 @@ def collect(
                 if outcome == "inserted":
                     challenges.add(target.challenge_id)
 
+    with engine.connect() as connection:
+        partitions = evidence.partitions(connection, challenges)
+
     def total(name: str) -> int:
         return sum(count.get(name, 0) for count in counts.values())
 
@@ -124,6 +128,7 @@ def collect(
         skipped=dict(skipped),
         by_provider={provider: dict(mine) for provider, mine in counts.items()},
         challenges=sorted(challenges),
+        partitions=partitions,
     )
 
 

@@ -15,7 +15,7 @@ from sqlalchemy import text
 from lightchallenge_dagster.storage import sql
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from sqlalchemy import Connection
 
@@ -46,6 +46,12 @@ _TAKE_PART = text("""
 """)
 _WINDOW = text("""
     select start_ts, end_ts from pipeline.chain_challenges where challenge_id = :challenge_id
+""")
+_PARTITIONS = text("""
+    select distinct coalesce(plan.partition_key, 'unscheduled') as partition_key
+      from unnest(cast(:ids as bigint[])) as t (id)
+      left join pipeline.challenge_plans as plan on plan.challenge_id = t.id
+     order by 1
 """)
 _FILE = text("""
     insert into pipeline.inbox_files
@@ -172,6 +178,12 @@ def challenge_window(connection: Connection, challenge_id: int) -> tuple[int, in
     """
     row = connection.execute(_WINDOW, {"challenge_id": challenge_id}).one_or_none()
     return None if row is None else (row.start_ts, row.end_ts)
+
+
+def partitions(connection: Connection, challenge_ids: Iterable[int]) -> list[str]:
+    """The partition keys of these challenges: their UTC days of end, or ``unscheduled``."""
+    ids = sorted(challenge_ids)
+    return list(connection.execute(_PARTITIONS, {"ids": ids}).scalars()) if ids else []
 
 
 def note_file(
