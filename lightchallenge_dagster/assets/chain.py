@@ -5,8 +5,6 @@ materializations. Materializing one here is the other way in: ``chain_logs`` rea
 again, a projection is rebuilt from the stored logs.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from dagster import (
@@ -19,9 +17,10 @@ from dagster import (
 
 from lightchallenge_dagster.assets.catalog import CHAIN, MONEY, OWNERS, TABLES
 from lightchallenge_dagster.assets.metadata import report_metadata, table_metadata
-from lightchallenge_dagster.assets.partitions import BLOCK_RANGES, block_range_bounds
+from lightchallenge_dagster.assets.partitions import BLOCK_RANGES
 from lightchallenge_dagster.resources.chain import ChainResource
 from lightchallenge_dagster.resources.database import DatabaseResource
+from lightchallenge_dagster.rules.ranges import partition_bounds
 
 
 @asset(
@@ -39,7 +38,7 @@ def chain_logs(
     """Read the partitions' blocks again and heal what differs."""
     from lightchallenge_dagster.steps import index
 
-    bounds = [block_range_bounds(key) for key in context.partition_keys]
+    bounds = [partition_bounds(key) for key in context.partition_keys]
     report = index.heal(
         database.engine(),
         chain.reader(),

@@ -1,7 +1,5 @@
 """Evidence as an asset."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime
 
 from dagster import AssetExecutionContext, BackfillPolicy, MaterializeResult, asset

@@ -1,7 +1,5 @@
 """Verdicts and rankings as assets, cut by the UTC day their challenge ends."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -122,7 +120,7 @@ def judgement_lease(day: str) -> str:
 
 def _by_day(
     context: AssetExecutionContext,
-    engine: Engine,
+    engine: "Engine",
     step: Callable[[str], Any],
     *,
     last: bool,

@@ -1,7 +1,5 @@
 """Season standings and reputation as assets."""
 
-from __future__ import annotations
-
 from dagster import (
     AllPartitionMapping,
     AssetDep,

@@ -189,12 +189,13 @@ CHECKS: list[Check] = [
         "No job has used up its attempts.",
         "Mend what last_error names, then set the job's status to queued and attempts to 0.",
     ),
-    _rows(
+    Check(
         "dispatch_fields",
         "aivm_jobs",
         WARN,
         "Open challenges with winners have every field an AIVM request needs.",
         "Complete the named fields of the challenge row; it is dispatched by itself.",
+        lambda around: health.missing_fields(around.database.engine()),
     ),
     Check(
         "wallet_balances",

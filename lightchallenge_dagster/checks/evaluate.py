@@ -1,7 +1,5 @@
 """A check as Dagster sees it: run from the UI, or evaluated by the health sensor without a run."""
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING, Any
 
 from dagster import (
@@ -46,7 +44,7 @@ def definition(check: Check) -> AssetChecksDefinition:
     return evaluate
 
 
-def evaluation(check: Check, findings: Findings) -> AssetCheckEvaluation:
+def evaluation(check: Check, findings: "Findings") -> AssetCheckEvaluation:
     """The outcome as an event that needs no run."""
     return AssetCheckEvaluation(
         asset_key=AssetKey(check.asset),
@@ -60,7 +58,7 @@ def evaluation(check: Check, findings: Findings) -> AssetCheckEvaluation:
     )
 
 
-def _metadata(check: Check, findings: Findings) -> dict[str, Any]:
+def _metadata(check: Check, findings: "Findings") -> dict[str, Any]:
     metadata: dict[str, Any] = {"violations": findings.count, **findings.facts}
     if not findings.healthy:
         metadata["found"] = markdown_table(findings.columns, findings.rows)

@@ -1,13 +1,10 @@
 """The live follower: one range of blocks from the node into every indexed table."""
 
-from __future__ import annotations
-
 from dagster import AssetMaterialization, OpExecutionContext, job, op
 
 from lightchallenge_dagster.assets.catalog import TABLES
 from lightchallenge_dagster.assets.chain import FOLLOWED
 from lightchallenge_dagster.assets.metadata import report_metadata, table_metadata
-from lightchallenge_dagster.assets.partitions import block_range_keys
 from lightchallenge_dagster.jobs import lease
 from lightchallenge_dagster.resources.chain import ChainResource
 from lightchallenge_dagster.resources.database import DatabaseResource
@@ -38,7 +35,7 @@ def follow_blocks(
     metadata = report_metadata(report)
     context.add_output_metadata(metadata)
     logs = metadata | table_metadata(engine, TABLES["chain_logs"])
-    for key in block_range_keys(report.from_block, report.to_block):
+    for key in report.partitions:
         context.log_event(AssetMaterialization("chain_logs", partition=key, metadata=logs))
     for key in FOLLOWED:
         if report.rows_changed.get(TABLES[key].name):

@@ -1,7 +1,5 @@
 """Evidence coming in: provider APIs on a schedule, uploads as they arrive."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -54,7 +52,7 @@ def _report(
     context: OpExecutionContext,
     database: DatabaseResource,
     report: Any,
-    partitions: Iterable[str],
+    partitions: "Iterable[str]",
 ) -> None:
     metadata = report_metadata(report)
     context.add_output_metadata(metadata)

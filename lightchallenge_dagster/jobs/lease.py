@@ -20,7 +20,7 @@ TOKEN_TAG = "lightchallenge/lease_token"
 #: Long enough for a launched run to import its code and start on a busy machine.
 LAUNCH_TTL_S = 90.0
 #: Renewed by the run's heartbeat; a run that died gives way after this long.
-RUN_TTL_S = 60.0
+RUN_TTL_S = 120.0
 
 
 class LeaseTaken(TransientError):

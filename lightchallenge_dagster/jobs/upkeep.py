@@ -1,7 +1,5 @@
 """Upkeep of Dagster's own history: event log rows grow for ever otherwise."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime, timedelta
 
 from dagster import (

@@ -47,9 +47,13 @@ class ChainResource(ConfigurableResource):  # pyright: ignore[reportMissingTypeA
 
         return ChainReader(self.rpc())
 
-    def now(self) -> datetime:
+    def now_ts(self) -> int:
         """Chain time: the newest block's timestamp. Contracts compare against it, so we do."""
-        return datetime.fromtimestamp(self.reader().head().timestamp, UTC)
+        return self.reader().head().timestamp
+
+    def now(self) -> datetime:
+        """``now_ts`` as an instant."""
+        return datetime.fromtimestamp(self.now_ts(), UTC)
 
     def addresses(self) -> Addresses:
         """Raises ``SettingsError`` naming the first contract whose address is not set."""

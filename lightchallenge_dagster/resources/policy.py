@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from dagster import ConfigurableResource
 
 if TYPE_CHECKING:
+    from lightchallenge_dagster.steps.request import RequestPolicy
     from lightchallenge_dagster.steps.plan import PlanPolicy
 
 
@@ -18,6 +19,14 @@ class Policy(ConfigurableResource):  # pyright: ignore[reportMissingTypeArgument
     request_fee_wei: int = 10**15
     max_attempts: int = 10
     finalize_despite_missing_winners: bool = False
+
+    def requests(self, worker: str) -> RequestPolicy:
+        """What a request costs and how often a refused one is tried, signed by ``worker``."""
+        from lightchallenge_dagster.steps.request import RequestPolicy
+
+        return RequestPolicy(
+            worker=worker, request_fee_wei=self.request_fee_wei, max_attempts=self.max_attempts
+        )
 
     def plans(self) -> PlanPolicy:
         """When competitive rankings close."""

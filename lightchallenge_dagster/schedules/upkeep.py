@@ -1,7 +1,5 @@
 """Collection, overdue finalizations, standings, retention: each looks first, then launches."""
 
-from __future__ import annotations
-
 from dagster import (
     DefaultScheduleStatus,
     RunRequest,

@@ -1,11 +1,10 @@
 """The block sensor: follows the chain, launches a run only when there is something to store."""
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from dagster import (
+    AddDynamicPartitionsRequest,
     DefaultSensorStatus,
     RunRequest,
     SensorDefinition,
@@ -14,11 +13,12 @@ from dagster import (
     sensor,
 )
 
-from lightchallenge_dagster.assets.partitions import BLOCK_RANGES, block_range_keys
+from lightchallenge_dagster.assets.partitions import BLOCK_RANGES
 from lightchallenge_dagster.jobs.chain import follow_chain, follow_lease
 from lightchallenge_dagster.jobs.lease import LAUNCH_TTL_S, NAME_TAG, TOKEN_TAG
 from lightchallenge_dagster.resources.chain import ChainResource
 from lightchallenge_dagster.resources.database import DatabaseResource
+from lightchallenge_dagster.rules.ranges import partitions_of
 from lightchallenge_dagster.storage import leases
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def block_sensor(interval_s: int) -> SensorDefinition:
         token = _take(engine, name)
         if token is None:
             return SensorResult(skip_reason="in flight: a run is indexing a range")
-        outlook = None
+        outlook: "Outlook | None" = None
         try:
             outlook = index.look(engine, chain.reader(), policy)
         finally:
@@ -70,17 +70,17 @@ def block_sensor(interval_s: int) -> SensorDefinition:
     return look_at_chain
 
 
-def _take(engine: Engine, name: str) -> int | None:
+def _take(engine: "Engine", name: str) -> int | None:
     with engine.begin() as connection:
         return leases.acquire(connection, name, f"tick {uuid4()}", LAUNCH_TTL_S)
 
 
-def _give_back(engine: Engine, name: str, token: int) -> None:
+def _give_back(engine: "Engine", name: str, token: int) -> None:
     with engine.begin() as connection:
         leases.release(connection, name, token)
 
 
-def _request(outlook: Outlook, name: str, token: int) -> RunRequest:
+def _request(outlook: "Outlook", name: str, token: int) -> RunRequest:
     return RunRequest(
         run_key=f"{name}#{token}",
         tags={
@@ -91,9 +91,9 @@ def _request(outlook: Outlook, name: str, token: int) -> RunRequest:
     )
 
 
-def _new_ranges(context: SensorEvaluationContext, outlook: Outlook) -> list[object]:
+def _new_ranges(
+    context: SensorEvaluationContext, outlook: "Outlook"
+) -> list[AddDynamicPartitionsRequest]:
     known = set(context.instance.get_dynamic_partitions(str(BLOCK_RANGES.name)))
-    keys = [
-        key for key in block_range_keys(outlook.from_block, outlook.to_block) if key not in known
-    ]
+    keys = [key for key in partitions_of(outlook.from_block, outlook.to_block) if key not in known]
     return [BLOCK_RANGES.build_add_request(keys)] if keys else []

@@ -1,7 +1,5 @@
 """The upload sensor: a file in the inbox is work."""
 
-from __future__ import annotations
-
 from dagster import DefaultSensorStatus, RunRequest, SensorDefinition, SkipReason, sensor
 
 from lightchallenge_dagster.jobs.evidence import INTAKE_LEASE, take_in_uploads

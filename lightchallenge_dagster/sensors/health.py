@@ -1,7 +1,5 @@
 """The health sensor: every check, every half minute, without a run."""
 
-from __future__ import annotations
-
 import json
 import time
 from typing import Any

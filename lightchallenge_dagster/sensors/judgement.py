@@ -1,7 +1,5 @@
 """Work sensors of judgement and standing: evidence to judge, rankings to close, seasons, mints."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -26,6 +24,7 @@ from lightchallenge_dagster.resources.database import DatabaseResource
 from lightchallenge_dagster.resources.policy import Policy
 from lightchallenge_dagster.sensors.work import Work, requests_or_reason
 from lightchallenge_dagster.storage.chain_time import confirmed_now
+from lightchallenge_dagster.storage.partitions import challenge_days
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -67,6 +66,7 @@ def judgement_sensor(interval_s: int) -> SensorDefinition:
         plan.refresh_plans(engine, policy.plans())
         with engine.connect() as connection:
             now = confirmed_now(connection, chain.chain_id)
+            days = challenge_days(connection)
         to_judge = judge.pending(engine)
         to_rank = rank.pending(engine, datetime.fromtimestamp(now, UTC)) if now else {}
         found = [
@@ -75,7 +75,7 @@ def judgement_sensor(interval_s: int) -> SensorDefinition:
         ]
         return _sensor_result(
             requests_or_reason(engine, found, idle="every verdict and ranking is current"),
-            _new_keys(context, CHALLENGE_DAYS, plan.partition_keys(engine)),
+            _new_keys(context, CHALLENGE_DAYS, {*days, *to_judge, *to_rank}),
         )
 
     return look_for_evidence
@@ -149,7 +149,7 @@ def _judgement(day: str, to_judge: int, to_rank: int) -> Work:
 def _new_keys(
     context: SensorEvaluationContext,
     partitions: DynamicPartitionsDefinition,
-    keys: Iterable[str],
+    keys: "Iterable[str]",
 ) -> list[AddDynamicPartitionsRequest]:
     known = set(context.instance.get_dynamic_partitions(str(partitions.name)))
     new = sorted(set(keys) - known)

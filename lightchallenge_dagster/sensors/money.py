@@ -1,7 +1,5 @@
 """Work sensors of the money jobs: requests, settlements, finalizations."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -56,7 +54,7 @@ def finalization_sensor(interval_s: int) -> SensorDefinition:
     )
 
 
-def requests_due(engine: Engine, now: int, policy: Policy) -> list[int]:
+def requests_due(engine: "Engine", now: int, policy: Policy) -> list[int]:
     """Challenges whose job can be queued or submitted."""
     from lightchallenge_dagster.steps import dispatch, request
 
@@ -64,7 +62,7 @@ def requests_due(engine: Engine, now: int, policy: Policy) -> list[int]:
     return sorted({*dispatch.dispatchable(engine, now), *request.requestable(engine)})
 
 
-def settlements_due(engine: Engine, now: int, policy: Policy) -> list[int]:
+def settlements_due(engine: "Engine", now: int, policy: Policy) -> list[int]:
     """Challenges with a binding or a proof to send."""
     from lightchallenge_dagster.steps import settle
 
@@ -72,7 +70,7 @@ def settlements_due(engine: Engine, now: int, policy: Policy) -> list[int]:
     return sorted({work.challenge_id for work in settle.unsettled(engine, now)})
 
 
-def finalizations_due(engine: Engine, now: int, policy: Policy) -> list[int]:
+def finalizations_due(engine: "Engine", now: int, policy: Policy) -> list[int]:
     """Challenges to finalize."""
     from lightchallenge_dagster.steps import finalize
 
@@ -82,7 +80,7 @@ def finalizations_due(engine: Engine, now: int, policy: Policy) -> list[int]:
 
 
 def money_work(
-    engine: Engine, chain: ChainResource, policy: Policy, lease: str, due: FindChallenges
+    engine: "Engine", chain: ChainResource, policy: Policy, lease: str, due: FindChallenges
 ) -> list[Work]:
     """One run for everything that is due at confirmed chain time; nothing before that is known."""
     with engine.connect() as connection:

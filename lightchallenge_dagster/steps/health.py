@@ -76,6 +76,16 @@ def indexer_lag(engine: Engine, reader: ChainReader, chain_id: int, confirmation
     return Findings(["head", "checkpoint", "lag_blocks"], [(head, checkpoint, lag)], 1, facts)
 
 
+def missing_fields(engine: Engine) -> Findings:
+    """Fields that keep a challenge with a winner from being requested."""
+    from lightchallenge_dagster.steps import dispatch
+
+    missing = [
+        (one.challenge_id, one.field) for one in dispatch.missing_fields(engine) if one.blocking
+    ]
+    return Findings(["challenge_id", "field"], missing[:SHOWN], len(missing))
+
+
 def wallet_balances(rpc: Rpc, wallets: Mapping[str, str]) -> Findings:
     """Wallets (role to address) below ``LOW_BALANCE_WEI``; no answer is a violation too."""
     balances: dict[str, int] = {}
@@ -97,9 +107,9 @@ def dispatcher_roles(contracts: Contracts, *, worker: str, finalizer: str) -> Fi
     """Roles the configured wallets lack: registry dispatcher (worker), ChallengePay's (finalizer)."""
     missing: list[tuple[str, str, str]] = []
     try:
-        if not contracts.is_registry_dispatcher(worker):
+        if not contracts.may_record_bindings(worker):
             missing.append(("worker", worker, "ChallengeTaskRegistry dispatcher"))
-        if not contracts.is_challengepay_dispatcher(finalizer):
+        if not contracts.may_submit_proofs(finalizer):
             missing.append(("finalizer", finalizer, "ChallengePay dispatcher"))
     except TransientError as error:
         return Findings(["problem"], [(str(error),)], 1)

@@ -1,0 +1,451 @@
+"""Each check is turned red by putting the real thing into that state, and green by mending it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine
+
+from lightchallenge_dagster.assets.catalog import TABLES
+from lightchallenge_dagster.checks.catalog import CHECKS, Check, Surroundings
+from lightchallenge_dagster.devnet import wallets
+from lightchallenge_dagster.devnet.client import Client
+from lightchallenge_dagster.sensors.health import find
+from lightchallenge_dagster.steps import index, plan, reputation
+from tests import builders as b
+from tests.orchestration.conftest import NO_NODE, World
+
+ANN, BOB = b.wallet(1), b.wallet(2)
+
+#: Handmade logs and blocks lie beyond the ones that the test chain really has.
+LATER = 1_000_000
+BY_NAME = {check.name: check for check in CHECKS}
+
+
+@dataclass(frozen=True)
+class Case:
+    """How to make one check fail, and how to make it hold again."""
+
+    check: str
+    sick: Callable[[World], Any]
+    cured: Callable[[World], Any]
+
+
+def sql(statement: str, **values: Any) -> Callable[[World], Any]:
+    return lambda world: b.execute(world.database, statement, **values)
+
+
+def in_order(*steps: Callable[[World], Any]) -> Callable[[World], None]:
+    def run(world: World) -> None:
+        for step in steps:
+            step(world)
+
+    return run
+
+
+def at(build: Callable[..., Any], *args: Any, **values: Any) -> Callable[[World], Any]:
+    return lambda world: build(world.database, *args, **values)
+
+
+def log(event: str | None, number: int = 0, **columns: Any) -> Callable[[World], Any]:
+    """A stored log, decoded as the indexer leaves it."""
+    values: dict[str, Any] = {
+        "chain_id": b.CHAIN_ID,
+        "block_number": LATER,
+        "log_index": number,
+        "block_hash": b.HASH,
+        "block_timestamp": b.ts(b.STARTS),
+        "tx_hash": b.HASH,
+        "tx_index": 0,
+        "address": b.wallet(77),
+        "topics": [b.HASH],
+        "data": "0x",
+        "event": event,
+    }
+    return at(b.insert, "pipeline.chain_logs", **(values | columns))
+
+
+def block(
+    timestamp: datetime, number: int = LATER, block_hash: str = b.HASH
+) -> Callable[[World], Any]:
+    return at(
+        b.insert,
+        "pipeline.chain_blocks",
+        chain_id=b.CHAIN_ID,
+        number=LATER,
+        hash=block_hash,
+        parent_hash=b.HASH,
+        timestamp=b.ts(timestamp),
+    )
+
+
+def job(status: str, *, hours_ago: float = 0) -> Callable[[World], Any]:
+    return at(
+        b.insert,
+        "public.aivm_jobs",
+        challenge_id=7,
+        status=status,
+        attempts=1,
+        created_at=ago(hours_ago),
+        updated_at=ago(hours_ago),
+    )
+
+
+def ago(hours: float) -> datetime:
+    return datetime.now(UTC) - timedelta(hours=hours)
+
+
+def intent(status: str, *, hours_ago: float = 0, key: str = "proof:7") -> Callable[[World], Any]:
+    return at(
+        b.insert,
+        "pipeline.intents",
+        key=key,
+        chain_id=b.CHAIN_ID,
+        kind="proof",
+        challenge_id=7,
+        subject=ANN,
+        signer=BOB,
+        to_address=BOB,
+        data="0x",
+        status=status,
+        created_at=ago(hours_ago),
+        updated_at=ago(hours_ago),
+    )
+
+
+def ranking(subject: str, rank: int, score: int, *, winner: bool) -> Callable[[World], Any]:
+    return at(
+        b.insert,
+        "public.rankings",
+        challenge_id=7,
+        subject=subject,
+        rank=rank,
+        score=score,
+        winner=winner,
+        tie_break_at=b.STARTS,
+        top_n=1,
+        state="closed",
+        inputs_hash="inputs",
+    )
+
+
+def planned(world: World) -> None:
+    plan.refresh_plans(world.database, plan.PlanPolicy(7200, 600))
+
+
+def indexed(world: World) -> None:
+    chain = world.resources["chain"]
+    index.follow(
+        world.database,
+        chain.reader(),
+        chain.index_policy(),
+        chain.contracts().challenge_snapshot,
+    )
+
+
+def emptied(role: str) -> Callable[[World], Any]:
+    wallet = getattr(wallets, role)().address
+    return lambda world: world.anvil.rpc("anvil_setBalance", wallet, hex(10**17 - 1))
+
+
+def funded(role: str) -> Callable[[World], Any]:
+    wallet = getattr(wallets, role)().address
+    return lambda world: world.anvil.rpc("anvil_setBalance", wallet, hex(10**17))
+
+
+def dispatcher(enabled: bool) -> Callable[[World], Any]:
+    def call(world: World) -> None:
+        client = Client(world.devnet)
+        client.send(
+            world.devnet.admin,
+            "challengepay",
+            "setDispatcher",
+            wallets.finalizer().address,
+            enabled,
+        )
+
+    return call
+
+
+NOTHING: Callable[[World], Any] = in_order()
+
+CASES = [
+    Case(
+        "indexer_lag",
+        lambda world: world.anvil.mine(101),
+        indexed,
+    ),
+    Case(
+        "events_decoded",
+        log(None, problem="data is too short for Joined"),
+        sql("update pipeline.chain_logs set event = 'ChallengePay.Joined', problem = null"),
+    ),
+    Case(
+        "logs_match_blocks",
+        in_order(block(b.STARTS, block_hash="0x" + "22" * 32), log("ChallengePay.Paused")),
+        sql(
+            "update pipeline.chain_logs set block_hash = :hash where block_number = :number",
+            hash="0x" + "22" * 32,
+            number=LATER,
+        ),
+    ),
+    Case(
+        "status_follows_chain",
+        in_order(
+            at(b.challenge, 7),
+            sql("update pipeline.chain_challenges set status = 'Finalized', outcome = 1"),
+        ),
+        sql("update public.challenges set status = 'Finalized', chain_outcome = 1"),
+    ),
+    Case(
+        "rules_readable",
+        in_order(
+            at(b.challenge, 7, {"rules": {"type": "fitness", "metric": "smiles", "threshold": 1}}),
+            planned,
+        ),
+        in_order(
+            sql(
+                "update public.challenges set proof = jsonb_set(proof,"
+                " '{params,rules}', cast(:rule as jsonb))",
+                rule='{"type":"fitness","metric":"steps","threshold":1,"period":"total"}',
+            ),
+            planned,
+        ),
+    ),
+    Case(
+        "finalized_has_outcome",
+        at(b.on_chain, 7, status="Finalized"),
+        sql("update pipeline.chain_challenges set outcome = 2"),
+    ),
+    Case(
+        "stakers_are_participants",
+        at(b.stake, 7, ANN),
+        at(
+            b.insert,
+            "public.participants",
+            challenge_id=7,
+            subject=ANN,
+            source="onchain_join",
+            tx_hash=b.HASH,
+        ),
+    ),
+    Case(
+        "stakes_match_events",
+        in_order(
+            at(b.stake, 7, ANN, wei=5),
+            log("ChallengePay.Joined", challenge_id=7, account=ANN, args={"amount": "7"}),
+        ),
+        sql("update pipeline.stakes set amount_wei = 7"),
+    ),
+    Case(
+        "claims_match_events",
+        log("Treasury.ClaimedETH", challenge_id=7, account=ANN, args={"amount": "7"}),
+        at(
+            b.insert,
+            "public.claims",
+            challenge_id=7,
+            subject=ANN,
+            claim_type="treasury_eth",
+            amount_wei=7,
+            source="indexer",
+        ),
+    ),
+    Case(
+        "winners_have_verdicts",
+        in_order(at(b.plan, 7), at(b.verdict, 7, ANN, passed=False), at(b.chain_winner, 7, ANN)),
+        sql("update public.verdicts set pass = true"),
+    ),
+    Case(
+        "winners_missing_on_chain",
+        in_order(
+            at(b.plan, 7),
+            at(b.on_chain, 7),
+            at(b.stake, 7, ANN),
+            at(b.verdict, 7, ANN),
+            at(b.judgement, 7, ANN),
+            block(b.DEADLINE - timedelta(minutes=59)),
+        ),
+        at(b.chain_winner, 7, ANN),
+    ),
+    Case(
+        "requests_progress",
+        in_order(
+            job("submitted"),
+            sql("update public.aivm_jobs set task_id = 'task'"),
+            at(
+                b.insert,
+                "pipeline.inference_requests",
+                request_id=1,
+                task_id="task",
+                requester=BOB,
+                model="m",
+                prompt_hash=b.HASH,
+                prompt_id=b.HASH,
+                model_digest=b.HASH,
+                det_config_hash=b.HASH,
+                status="committed",
+                requested_block=1,
+                requested_tx=b.HASH,
+                requested_ts=b.ts(ago(2)),
+            ),
+        ),
+        sql("update pipeline.inference_requests set status = 'finalized'"),
+    ),
+    Case(
+        "bindings_are_winners",
+        in_order(at(b.plan, 7), at(b.binding, 7, ANN)),
+        at(b.verdict, 7, ANN),
+    ),
+    Case(
+        "mints_match_events",
+        log(
+            "ChallengeAchievement.AchievementMinted",
+            challenge_id=7,
+            account=ANN,
+            args={"tokenId": "1"},
+        ),
+        at(b.mint, 1, ANN),
+    ),
+    Case(
+        "jobs_stuck", job("submitted", hours_ago=1.1), sql("update aivm_jobs set status = 'done'")
+    ),
+    Case("jobs_dead", job("dead"), sql("update aivm_jobs set status = 'queued'")),
+    Case(
+        "dispatch_fields",
+        in_order(
+            at(b.challenge, 7, b.distance_rule(1), model_id="strava.distance@1"),
+            at(b.stake, 7, ANN),
+            at(b.verdict, 7, ANN),
+            at(b.judgement, 7, ANN),
+            planned,
+        ),
+        sql(
+            "update public.challenges set model_hash = :hash, proof = proof || jsonb_build_object("
+            " 'backend', 'lightchain_poi', 'paramsHash', cast(:hash as text),"
+            " 'benchmarkHash', cast(:hash as text))",
+            hash=b.HASH,
+        ),
+    ),
+    Case("wallet_balances", emptied("worker"), funded("worker")),
+    Case("dispatcher_roles", dispatcher(False), dispatcher(True)),
+    Case(
+        "intents_stuck",
+        intent("broadcast", hours_ago=0.2),
+        sql("update pipeline.intents set status = 'confirmed'"),
+    ),
+    Case(
+        "intents_refused",
+        intent("refused", hours_ago=1),
+        intent("mined", key="proof:7:2"),
+    ),
+    Case(
+        "evidence_pending",
+        at(b.evidence, 0, ANN, [b.run(5)], at=ago(0.3)),
+        at(b.verdict, 0, ANN),
+    ),
+    Case(
+        "evidence_has_participant",
+        at(b.evidence, 7, ANN, [b.run(5)]),
+        at(
+            b.insert,
+            "public.participants",
+            challenge_id=7,
+            subject=ANN,
+            source="evidence_intake",
+        ),
+    ),
+    Case(
+        "verdict_evidence_exists",
+        at(b.verdict, 7, ANN, evidence_hash="0x" + "33" * 32),
+        in_order(
+            at(b.evidence, 7, ANN, [b.run(5)]),
+            sql("update public.evidence set evidence_hash = :hash", hash="0x" + "33" * 32),
+        ),
+    ),
+    Case(
+        "ranking_conserved",
+        in_order(ranking(ANN, 1, 9, winner=False), ranking(BOB, 2, 8, winner=False)),
+        sql("update public.rankings set winner = true where rank = 1"),
+    ),
+    Case(
+        "ranked_have_stake",
+        in_order(ranking(ANN, 1, 9, winner=True), at(b.verdict, 7, ANN)),
+        at(b.stake, 7, ANN),
+    ),
+    Case(
+        "ranking_window_fits",
+        in_order(at(b.challenge, 7, b.competitive(), deadline=b.ENDS), planned),
+        in_order(
+            sql("update pipeline.chain_challenges set proof_deadline_ts = end_ts + 86400"), planned
+        ),
+    ),
+    Case(
+        "standings_quarantined",
+        lambda world: b.insert(
+            world.database,
+            "pipeline.standings_states",
+            season_id=b.season(world.database),
+            inputs_hash="inputs",
+            problem="scoring_config.win is 'three'",
+        ),
+        sql("update pipeline.standings_states set problem = null"),
+    ),
+    Case(
+        "reputation_equals_mints",
+        at(b.mint, 1, ANN),
+        lambda world: reputation.compute(world.database),
+    ),
+]
+
+
+def evaluate(world: World, name: str) -> bool:
+    resources = world.resources
+    around = Surroundings(resources["database"], resources["chain"], resources["signers"])
+    return find(BY_NAME[name], around).healthy
+
+
+@pytest.mark.parametrize("case", CASES, ids=[case.check for case in CASES])
+def test_a_check_is_red_in_the_state_it_is_for_and_green_when_that_is_mended(
+    case: Case, world: World
+) -> None:
+    indexed(world)
+    assert evaluate(world, case.check), "green before anything is wrong"
+    case.sick(world)
+    assert not evaluate(world, case.check), "red"
+    case.cured(world)
+    assert evaluate(world, case.check), "green again"
+
+
+def test_every_check_has_such_a_test() -> None:
+    assert {case.check for case in CASES} == set(BY_NAME)
+
+
+def test_every_table_has_a_check() -> None:
+    assert {check.asset for check in CHECKS} == set(TABLES)
+
+
+def test_a_check_that_cannot_look_is_red_and_says_why(world: World) -> None:
+    chain = world.without_a_node()["chain"]
+    around = Surroundings(world.resources["database"], chain, world.resources["signers"])
+    findings = find(BY_NAME["indexer_lag"], around)
+    assert not findings.healthy
+    assert NO_NODE not in str(findings.rows), "the node's address may hold a key"
+
+
+def test_every_violation_is_counted_and_the_first_are_shown(database: Engine, world: World) -> None:
+    for number in range(1, 31):
+        b.evidence(database, 7, b.wallet(number), [b.run(5)])
+    around = Surroundings(
+        world.resources["database"], world.resources["chain"], world.resources["signers"]
+    )
+    findings = find(BY_NAME["evidence_has_participant"], around)
+    assert (findings.count, len(findings.rows)) == (30, 20)
+
+
+def test_every_check_says_how_to_recover() -> None:
+    silent: list[Check] = [check for check in CHECKS if len(check.recovery) < 20]
+    assert not silent
