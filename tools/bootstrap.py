@@ -13,6 +13,7 @@ import json
 import os
 import platform
 import shutil
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -190,10 +191,24 @@ def environment() -> Mapping[str, str]:
     # uv does not read pip's settings. Every file is checked by hash, whatever the index.
     if index := found.get("PIP_INDEX_URL"):
         found.setdefault("UV_DEFAULT_INDEX", index)
-    if certificate := found.get("PIP_CERT"):
-        found.setdefault("SSL_CERT_FILE", certificate)
+    # uv, pip and node each bring certificates of their own; behind a company's proxy only the
+    # system's will do.
+    if bundle := found.get("PIP_CERT") or certificates():
+        for name in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS"):
+            found.setdefault(name, bundle)
     found["npm_config_update_notifier"] = "false"
     return found
+
+
+def certificates() -> str | None:
+    """The system's file of trusted certificates, if it has one in a usual place."""
+    usual = (
+        ssl.get_default_verify_paths().cafile,
+        "/etc/ssl/certs/ca-certificates.crt",
+        "/etc/pki/tls/certs/ca-bundle.crt",
+        "/etc/ssl/cert.pem",
+    )
+    return next((file for file in usual if file and Path(file).is_file()), None)
 
 
 def run(command: Sequence[str | Path]) -> None:
