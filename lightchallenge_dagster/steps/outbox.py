@@ -170,6 +170,24 @@ class Outbox:
                     connection, intent.key, reason, self.policy.waiting_retry_s, signed=False
                 )
 
+    def refuse(self, intent: Intent, reason: str) -> None:
+        """Write an intent down as refused without asking its contract: what it needs is missing.
+
+        It is due again later and later, up to ``refusal_retry_max_s``. What was signed already is
+        not touched.
+        """
+        with self._engine.begin() as connection:
+            storage.plan(connection, self.policy.chain_id, [intent])
+            known = storage.by_key(connection, [intent.key])[intent.key]
+            storage.record_refusal(
+                connection, intent.key, reason, counts=True, retry_s=self._backoff(known.refusals)
+            )
+
+    def remark(self, key: str, error: str) -> None:
+        """Note about a mined intent that it missed its purpose, and when to see to it again."""
+        with self._engine.begin() as connection:
+            storage.note(connection, key, error, self.policy.waiting_retry_s)
+
     def resume(self) -> ResumeReport:
         """Look once at everything in flight on this chain: record, send again, reopen, replace.
 
@@ -276,13 +294,17 @@ class Outbox:
         elif revert.meaning == "waiting":
             state, retry_s = "waiting", policy.waiting_retry_s
         else:
-            backoff = policy.waiting_retry_s * 2.0 ** min(one.refusals, 16)
-            state, retry_s = "refused", min(backoff, policy.refusal_retry_max_s)
+            state, retry_s = "refused", self._backoff(one.refusals)
         with self._engine.begin() as connection:
             storage.record_refusal(
                 connection, key, revert.name, counts=state == "refused", retry_s=retry_s
             )
         return Outcome(key, state, revert.name, revert=revert)
+
+    def _backoff(self, refusals: int) -> float:
+        return min(
+            self.policy.waiting_retry_s * 2.0 ** min(refusals, 16), self.policy.refusal_retry_max_s
+        )
 
     def _sign_one(
         self, signer: Signer, intent: Intent, gas: int, fees: Fees, chain_nonce: int

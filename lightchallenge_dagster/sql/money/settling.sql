@@ -1,0 +1,24 @@
+-- Active, unpaused challenges whose proofs can still be submitted, with the inference request that
+-- speaks for them (columns null where there is none): the job's task, or the binding the web app
+-- and earlier workers noted in proof.taskBinding.
+select k.challenge_id,
+       k.start_ts,
+       k.proof_deadline_ts,
+       k.verifier,
+       c.proof ->> 'benchmarkHash' as benchmark_hash,
+       r.request_id,
+       r.task_id,
+       r.model_digest,
+       r.det_config_hash,
+       r.status as request_status,
+       r.response_hash
+  from pipeline.chain_challenges k
+  join public.challenges c on c.id = k.challenge_id
+  left join public.aivm_jobs j on j.challenge_id = k.challenge_id
+  left join pipeline.inference_requests r
+    on r.task_id = coalesce(j.task_id, lower(c.proof #>> '{taskBinding,taskId}'))
+ where k.status = 'Active'
+   and k.proof_deadline_ts >= :chain_now_ts
+   and (r.request_id is not null
+        or exists (select from pipeline.bindings b where b.challenge_id = k.challenge_id))
+ order by k.challenge_id

@@ -1,0 +1,134 @@
+"""What settling a challenge is decided from: its request, its bindings, its winners on chain."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sqlalchemy import text
+
+from lightchallenge_dagster.storage import sql
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """The inference request that speaks for a challenge, as it is indexed."""
+
+    request_id: int
+    task_id: str
+    model_digest: str
+    det_config_hash: str
+    status: str
+    response_hash: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Settling:
+    """An active, unpaused challenge before its proof deadline; times in epoch seconds."""
+
+    challenge_id: int
+    start_ts: int
+    proof_deadline_ts: int
+    verifier: str
+    benchmark_hash: str | None
+    request: Request | None
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """A binding as it is indexed, without its benchmark hash."""
+
+    request_id: int
+    task_id: str
+    model_digest: str
+    params_hash: str
+    schema_version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """An active, unpaused challenge past its end and proof deadline.
+
+    ``intent_status``, ``waiting``, ``block_number`` and ``failing`` are of the last attempt to
+    finalize it. ``unclosed``: its ranking names winners and has not closed.
+    """
+
+    challenge_id: int
+    intent_status: str | None
+    waiting: bool
+    block_number: int | None
+    failing: bool
+    unclosed: bool
+
+
+def settling(connection: Connection, chain_now_ts: int) -> list[Settling]:
+    """Challenges that bindings or proofs can still be sent for."""
+    rows = connection.execute(text(sql.load("money/settling")), {"chain_now_ts": chain_now_ts})
+    return [
+        Settling(
+            challenge_id=row.challenge_id,
+            start_ts=row.start_ts,
+            proof_deadline_ts=row.proof_deadline_ts,
+            verifier=row.verifier,
+            benchmark_hash=row.benchmark_hash,
+            request=None
+            if row.request_id is None
+            else Request(
+                request_id=int(row.request_id),
+                task_id=row.task_id,
+                model_digest=row.model_digest,
+                det_config_hash=row.det_config_hash,
+                status=row.request_status,
+                response_hash=row.response_hash,
+            ),
+        )
+        for row in rows
+    ]
+
+
+def bindings(connection: Connection, challenge_ids: Sequence[int]) -> dict[tuple[int, str], Bound]:
+    """The indexed bindings of these challenges, by challenge and subject."""
+    rows = connection.execute(
+        text(sql.load("money/bindings")), {"challenge_ids": list(challenge_ids)}
+    )
+    return {
+        (row.challenge_id, row.subject): Bound(
+            request_id=int(row.request_id),
+            task_id=row.task_id,
+            model_digest=row.model_digest,
+            params_hash=row.params_hash,
+            schema_version=row.schema_version,
+        )
+        for row in rows
+    }
+
+
+def chain_winners(connection: Connection, challenge_ids: Iterable[int]) -> set[tuple[int, str]]:
+    """The indexed winners on chain of these challenges."""
+    rows = connection.execute(
+        text("""
+            select challenge_id, subject from pipeline.chain_winners
+             where challenge_id = any(cast(:challenge_ids as bigint[]))
+        """),
+        {"challenge_ids": sorted(set(challenge_ids))},
+    )
+    return {(row.challenge_id, row.subject) for row in rows}
+
+
+def ended(connection: Connection, chain_now_ts: int) -> list[Ended]:
+    """Challenges that ``finalize`` is open for."""
+    rows = connection.execute(text(sql.load("money/ended")), {"chain_now_ts": chain_now_ts})
+    return [Ended(**row) for row in rows.mappings()]
+
+
+def indexed_to(connection: Connection) -> int:
+    """The block up to which events are in the tables; -1 before anything is indexed."""
+    return connection.execute(
+        text("""
+            select coalesce(min(block_number), -1) from pipeline.checkpoints where stream = 'live'
+        """)
+    ).scalar_one()
