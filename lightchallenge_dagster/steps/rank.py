@@ -324,11 +324,21 @@ def _unsound(rows: Sequence[SettledRow]) -> str | None:
             f"its {state.state} ranking has {len(present)} rows and {len(won)} winners, it closed "
             f"with {state.ranked} and {state.winners}"
         )
-    scored = sum(1 for row in present if row.score is not None and row.score > 0)
+    scored = sum(1 for row in present if _positive(row.score))
     due = min(max((row.top_n or 0 for row in present), default=0), scored)
     if len(won) != due:
         return f"its {state.state} ranking has {len(won)} winners where {due} are due"
+    for row in won:
+        if not _positive(row.score) or (row.rank or 0) > (row.top_n or 0):
+            return (
+                f"its {state.state} ranking has {row.subject} win as rank {row.rank} of the best "
+                f"{row.top_n}, with the score {row.score}"
+            )
     return None
+
+
+def _positive(score: Decimal | None) -> bool:
+    return score is not None and score.is_finite() and score > 0
 
 
 def _listed(wallets: set[str]) -> str:

@@ -1,6 +1,7 @@
 -- The outcome in the verdicts, for the web app. The wallet's own pass moves to
--- metadata.evaluation, so that a loser's false never looks like a failed evaluation again. A
--- verdict that money already hangs on is left alone.
+-- metadata.evaluation, so that a loser's false never looks like a failed evaluation again;
+-- metadata.ranking is for those that were ranked. A verdict that money already hangs on is left
+-- alone.
 with outcome as (
     select v.id, v.pass, v.reasons, v.metadata, r.rank, coalesce(r.winner, false) as winner,
            p.top_n, t.ranked
@@ -24,12 +25,13 @@ with outcome as (
                 when o.pass then array['not ranked: a score and a stake on chain are needed']
                 else o.reasons end as reasons,
            coalesce(o.metadata, '{}'::jsonb)
-           || jsonb_build_object(
-                  'ranking', jsonb_build_object('rank', o.rank, 'topN', o.top_n,
-                                                'winner', o.winner, 'state', 'closed'),
-                  'evaluation', case when o.metadata ? 'ranking' and o.metadata ? 'evaluation'
-                                     then o.metadata -> 'evaluation'
-                                     else jsonb_build_object('pass', o.pass) end) as metadata
+           || case when o.rank is null then '{}'::jsonb
+                   else jsonb_build_object('ranking', jsonb_build_object(
+                            'rank', o.rank, 'topN', o.top_n, 'winner', o.winner, 'state', 'closed'))
+              end
+           || jsonb_build_object('evaluation', coalesce(o.metadata -> 'evaluation',
+                                                        jsonb_build_object('pass', o.pass)))
+           as metadata
       from outcome o
 )
 update public.verdicts v

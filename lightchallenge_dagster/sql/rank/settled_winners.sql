@@ -10,7 +10,9 @@ with sound as (
     having count(r.id) = t.ranked
        and count(*) filter (where r.winner) = t.winners
        and t.winners = least(coalesce(max(r.top_n), 0), count(*) filter (where r.score > 0))
-       and not coalesce(bool_or(r.winner and (r.rank > r.top_n or r.score is null or r.score <= 0)),
+       -- NaN and infinity are above everything.
+       and not coalesce(bool_or(r.winner and (r.rank > r.top_n or r.score is null or r.score <= 0
+                                              or r.score >= 1e19)),
                         false)
 )
 select r.challenge_id, r.subject, r.score, v.evidence_hash, v.updated_at, r.rank

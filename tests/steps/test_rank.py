@@ -1,0 +1,469 @@
+"""Ranking: who is ranked, when it closes, and that a closed ranking stays what it was."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine
+
+from lightchallenge_dagster.errors import PermanentError
+from lightchallenge_dagster.steps import judge, rank
+from lightchallenge_dagster.steps.plan import PlanPolicy, refresh_plans
+from lightchallenge_dagster.steps.rank import RankReport
+from lightchallenge_dagster.storage import rankings
+from tests import builders as build
+from tests.builders import DEADLINE, ENDS, STARTS, run, wallet
+
+POLICY = PlanPolicy(competitive_margin_s=7200, submit_reserve_s=600)
+DAY = "2026-03-08"
+DURING = STARTS + timedelta(days=3)
+CLOSES = DEADLINE - timedelta(hours=2)
+A, B, C, D = wallet(1), wallet(2), wallet(3), wallet(4)
+
+
+def bring_up_to_date(database: Engine, now: datetime) -> RankReport:
+    refresh_plans(database, POLICY)
+    judge.judge(database, DAY, now)
+    return rank.rank(database, DAY, now)
+
+
+def ranked(database: Engine, challenge_id: int = 7) -> list[tuple[Any, ...]]:
+    return build.rows(
+        database,
+        "select subject, rank, score, winner from public.rankings where challenge_id = :id"
+        " order by rank",
+        id=challenge_id,
+    )
+
+
+def winners(database: Engine, now: datetime, *challenge_ids: int) -> list[tuple[int, str]]:
+    with database.connect() as connection:
+        found = rankings.settled_winners(connection, challenge_ids or (7,), now)
+    return [(winner.challenge_id, winner.subject) for winner in found]
+
+
+def race(database: Engine, *distances: float, top_n: int = 2, challenge_id: int = 7) -> None:
+    """A competitive challenge; wallet n ran the n-th distance and staked."""
+    build.challenge(database, challenge_id, build.competitive(top_n))
+    for number, km in enumerate(distances, start=1):
+        build.evidence(database, challenge_id, wallet(number), [run(km)])
+        build.stake(database, challenge_id, wallet(number))
+
+
+def test_the_best_top_n_win_provisionally_and_then_nothing_is_pending(database: Engine) -> None:
+    race(database, 5, 20, 10)
+    report = bring_up_to_date(database, DURING)
+    assert report == RankReport(partition=DAY, challenges=1, ranked=3, winners=2, inserted=3)
+    assert ranked(database) == [
+        (B, 1, Decimal(20), True),
+        (C, 2, Decimal(10), True),
+        (A, 3, Decimal(5), False),
+    ]
+    assert build.rows(
+        database, "select state, ranked, winners, problem from pipeline.ranking_states"
+    ) == [("provisional", 3, 2, None)]
+    assert rank.pending(database, DURING) == {}
+    assert build.rows(database, "select count(*) from public.verdicts where pass") == [(3,)]
+
+
+def test_ranking_again_on_unchanged_data_writes_no_row(database: Engine) -> None:
+    race(database, 5, 20, 10)
+    bring_up_to_date(database, DURING)
+    before = build.rows(database, "select xmin::text, * from public.rankings order by 2")
+    assert bring_up_to_date(database, DURING) == RankReport(partition=DAY)
+    build.execute(database, "update pipeline.ranking_states set inputs_hash = 'older'")
+    assert bring_up_to_date(database, DURING) == RankReport(
+        partition=DAY, challenges=1, ranked=3, winners=2, unchanged=3
+    )
+    assert build.rows(database, "select xmin::text, * from public.rankings order by 2") == before
+
+
+def test_only_rows_that_differ_are_written(database: Engine) -> None:
+    race(database, 5, 20, 10)
+    bring_up_to_date(database, DURING)
+    build.evidence(database, 7, A, [run(6)], at=DURING)
+    refresh_plans(database, POLICY)
+    judge.judge(database, DAY, DURING)
+    assert rank.pending(database, DURING) == {DAY: 1}
+    report = rank.rank(database, DAY, DURING)
+    assert (report.changed, report.unchanged, report.inserted, report.removed) == (1, 2, 0, 0)
+
+
+def test_without_stake_on_chain_nobody_is_ranked(database: Engine) -> None:
+    race(database, 5)
+    build.evidence(database, 7, B, [run(50)])
+    bring_up_to_date(database, DURING)
+    assert ranked(database) == [(A, 1, Decimal(5), True)]
+    build.stake(database, 7, B)
+    bring_up_to_date(database, DURING)
+    assert [row[0] for row in ranked(database)] == [B, A]
+
+
+def test_a_wallet_that_fails_now_leaves_the_ranking(database: Engine) -> None:
+    race(database, 5, 20)
+    bring_up_to_date(database, DURING)
+    build.execute(
+        database, "update public.verdicts set pass = false where subject = :subject", subject=B
+    )
+    report = rank.rank(database, DAY, DURING)
+    assert (report.removed, report.ranked) == (1, 1)
+    assert ranked(database) == [(A, 1, Decimal(5), True)]
+
+
+def test_a_tie_goes_to_the_earlier_submission(database: Engine) -> None:
+    build.challenge(database, 7, build.competitive())
+    build.stake(database, 7, A, B)
+    build.evidence(database, 7, A, [run(9)], at=DURING)
+    build.evidence(database, 7, B, [run(9)], at=DURING - timedelta(seconds=1))
+    bring_up_to_date(database, DURING)
+    assert [row[0] for row in ranked(database)] == [B, A]
+
+
+def test_threshold_challenges_are_not_ranked(database: Engine) -> None:
+    build.challenge(database, 7, build.distance_rule(5))
+    build.evidence(database, 7, A, [run(6)])
+    build.stake(database, 7, A)
+    assert bring_up_to_date(database, DEADLINE) == RankReport(partition=DAY)
+    assert rank.pending(database, DEADLINE) == {}
+
+
+# ── Closing ─────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_ranking_closes_on_chain_time_and_not_a_second_before(database: Engine) -> None:
+    race(database, 5, 20)
+    bring_up_to_date(database, DURING)
+    before = CLOSES - timedelta(seconds=1)
+    assert rank.pending(database, before) == {}
+    assert winners(database, before) == []
+    assert rank.pending(database, CLOSES) == {DAY: 1}
+    report = rank.rank(database, DAY, CLOSES)
+    assert (report.closed, report.changed) == ((7,), 2)
+    assert rank.pending(database, DEADLINE) == {}
+    assert winners(database, CLOSES) == [(7, B), (7, A)]
+
+
+def test_an_idle_competition_closes_with_nobody_in_it(database: Engine) -> None:
+    race(database)
+    assert bring_up_to_date(database, DURING).challenges == 0
+    assert rank.pending(database, DURING) == {}
+    assert rank.rank(database, DAY, CLOSES).closed == (7,)
+    assert rank.pending(database, DEADLINE) == {}
+    assert winners(database, DEADLINE) == []
+
+
+def test_the_outcome_is_mirrored_when_it_closes(database: Engine) -> None:
+    race(database, 5, 20, 10)
+    build.evidence(database, 7, D, [run(99)])
+    assert bring_up_to_date(database, DURING).mirrored == 0
+    assert rank.rank(database, DAY, CLOSES).mirrored == 4
+    assert build.rows(
+        database,
+        "select subject, pass, reasons, metadata -> 'ranking', metadata -> 'evaluation'"
+        " from public.verdicts order by subject",
+    ) == [
+        (
+            A,
+            False,
+            ["ranked 3 of 3; the best 2 above 0 win"],
+            {"rank": 3, "topN": 2, "winner": False, "state": "closed"},
+            {"pass": True},
+        ),
+        (B, True, [], {"rank": 1, "topN": 2, "winner": True, "state": "closed"}, {"pass": True}),
+        (C, True, [], {"rank": 2, "topN": 2, "winner": True, "state": "closed"}, {"pass": True}),
+        (
+            D,
+            False,
+            ["not ranked: a score and a stake on chain are needed"],
+            None,
+            {"pass": True},
+        ),
+    ]
+
+
+def test_a_loser_of_a_closed_ranking_is_still_in_it_when_it_is_verified(database: Engine) -> None:
+    race(database, 5, 20, 10)
+    bring_up_to_date(database, CLOSES)
+    report = rank.rank(database, DAY, CLOSES)
+    assert (report.verified, report.mismatched, report.quarantined) == (1, (), ())
+
+
+def test_better_evidence_after_the_close_does_not_change_who_wins(database: Engine) -> None:
+    race(database, 5, 20, 10)
+    bring_up_to_date(database, CLOSES)
+    before = build.rows(database, "select xmin::text, * from public.rankings order by 2")
+    kept = build.rows(database, "select * from public.verdicts order by subject")
+    build.evidence(database, 7, A, [run(500)], at=CLOSES + timedelta(minutes=1))
+    build.evidence(database, 7, D, [run(900)], at=CLOSES + timedelta(minutes=1))
+    build.stake(database, 7, D)
+    late = CLOSES + timedelta(minutes=2)
+    report = bring_up_to_date(database, late)
+    assert build.rows(database, "select xmin::text, * from public.rankings order by 2") == before
+    assert winners(database, late) == [(7, B), (7, C)]
+    assert (
+        build.rows(
+            database, "select * from public.verdicts where subject <> :d order by subject", d=D
+        )
+        == kept
+    )
+    assert build.rows(
+        database,
+        "select pass, metadata -> 'evaluation', score from public.verdicts where subject = :d",
+        d=D,
+    ) == [(False, {"pass": True}, Decimal(900))]
+    assert report == RankReport(partition=DAY, verified=1)
+    assert judge.pending(database) == {}
+    assert rank.pending(database, late) == {}
+
+
+def test_even_an_overwriting_judgement_leaves_the_outcome(database: Engine) -> None:
+    race(database, 5, 20, 10)
+    bring_up_to_date(database, CLOSES)
+    build.evidence(database, 7, A, [run(500)], at=CLOSES + timedelta(minutes=1))
+    report = judge.judge(database, DAY, CLOSES, overwrite_settled=True)
+    assert report.changed == 1
+    assert build.rows(
+        database,
+        "select pass, score, metadata #> '{ranking,rank}' from public.verdicts where subject = :a",
+        a=A,
+    ) == [(False, Decimal(500), 3)]
+    assert winners(database, CLOSES) == [(7, B), (7, C)]
+
+
+def test_what_was_submitted_before_the_close_is_judged_before_closing(database: Engine) -> None:
+    race(database, 5, 20)
+    bring_up_to_date(database, DURING)
+    build.evidence(database, 7, C, [run(30)], at=CLOSES - timedelta(minutes=1))
+    build.stake(database, 7, C)
+    report = rank.rank(database, DAY, CLOSES)
+    assert (report.judged, report.closed) == (1, (7,))
+    assert winners(database, CLOSES) == [(7, C), (7, B)]
+    assert judge.pending(database) == {}
+
+
+def test_a_ranking_that_closes_late_leaves_out_what_came_after_its_time(database: Engine) -> None:
+    closed = datetime.now(UTC).replace(microsecond=0) - timedelta(minutes=20)
+    deadline = closed + timedelta(hours=2)
+    ends = closed - timedelta(days=1)
+    starts = ends - timedelta(days=7)
+    params = build.competitive()
+    params["rule"]["period"] = {"start": starts.isoformat(), "end": ends.isoformat()}
+    build.challenge(database, 7, params, starts=starts, ends=ends, deadline=deadline)
+    build.stake(database, 7, A, B, C)
+    ran = (starts + timedelta(days=1)).isoformat()
+
+    def uploads(subject: str, km: float, at: datetime) -> None:
+        record = {"type": "run", "start": ran, "distance_km": km}
+        build.evidence(database, 7, subject, [record], at=at)
+
+    uploads(A, 10, closed - timedelta(hours=1))
+    uploads(B, 5, closed - timedelta(hours=1))
+    uploads(B, 50, closed + timedelta(minutes=5))
+    uploads(C, 70, closed + timedelta(minutes=5))
+    now = datetime.now(UTC)
+    refresh_plans(database, POLICY)
+    day = ends.date().isoformat()
+    judge.judge(database, day, now)
+    assert rank.rank(database, day, now).closed == (7,)
+    assert ranked(database) == [(A, 1, Decimal(10), True), (B, 2, Decimal(5), False)]
+    judge.judge(database, day, now)
+    assert judge.pending(database) == {}
+    assert rank.rank(database, day, now) == RankReport(partition=day, verified=1)
+
+
+def test_a_canceled_challenge_is_neither_ranked_nor_closed(database: Engine) -> None:
+    race(database, 5, 20)
+    build.execute(database, "update pipeline.chain_challenges set status = 'Canceled'")
+    assert bring_up_to_date(database, CLOSES) == RankReport(partition=DAY)
+    assert rank.pending(database, CLOSES) == {}
+
+
+def test_all_challenges_of_a_day_are_ranked_in_one_go(database: Engine) -> None:
+    race(database, 5, 20, top_n=1)
+    race(database, 9, 8, 7, top_n=2, challenge_id=8)
+    report = bring_up_to_date(database, CLOSES)
+    assert (report.challenges, report.ranked, report.winners) == (2, 5, 3)
+    assert winners(database, CLOSES, 7, 8) == [(7, B), (8, A), (8, B)]
+
+
+# ── Quarantine ──────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("score", ["NaN", "Infinity", "1e25", "0.00000000000000000000001"])
+def test_a_score_without_a_place_in_an_order_quarantines_its_challenge_only(
+    database: Engine, score: str
+) -> None:
+    race(database, 5, 20)
+    race(database, 9, 8, challenge_id=8)
+    bring_up_to_date(database, DURING)
+    build.execute(
+        database,
+        "update public.verdicts set score = cast(:score as numeric)"
+        " where challenge_id = 7 and subject = :b",
+        score=score,
+        b=B,
+    )
+    report = rank.rank(database, DAY, CLOSES)
+    assert report.closed == (8,)
+    assert len(report.quarantined) == 1
+    assert report.quarantined[0].startswith(f"challenge 7: wallet {B} has")
+    assert rank.pending(database, CLOSES) == {}
+    assert winners(database, CLOSES, 7, 8) == [(8, A), (8, B)]
+    build.execute(
+        database,
+        "update public.verdicts set score = 20 where challenge_id = 7 and subject = :b",
+        b=B,
+    )
+    assert rank.pending(database, CLOSES) == {DAY: 1}
+    report = rank.rank(database, DAY, CLOSES)
+    assert (report.closed, report.quarantined) == ((7,), ())
+    assert winners(database, CLOSES, 7, 8) == [(7, B), (7, A), (8, A), (8, B)]
+
+
+def test_two_spellings_of_one_wallet_are_not_two_winners(database: Engine) -> None:
+    lower = "0x" + "ab" * 20
+    build.challenge(database, 7, build.competitive(2))
+    build.stake(database, 7, lower)
+    for subject in (lower, "0x" + "AB" * 20):
+        build.verdict(database, 7, subject, score=3)
+    refresh_plans(database, POLICY)
+    report = rank.rank(database, DAY, CLOSES)
+    assert report.quarantined == (
+        f"challenge 7: wallet {lower} has 2 verdicts, spelled differently",
+    )
+    assert winners(database, CLOSES) == []
+
+
+@pytest.mark.parametrize(
+    "tampering",
+    [
+        "update public.rankings set winner = true where rank = 3",
+        "update public.rankings set winner = (rank = 3) where rank > 1",
+        "delete from public.rankings where rank = 3",
+        "delete from public.rankings where rank = 1",
+        "update public.rankings set winner = false",
+        "update public.rankings set score = 0 where rank = 1",
+        "update public.rankings set score = 'NaN' where rank = 1",
+    ],
+)
+def test_a_closed_ranking_that_was_tampered_with_pays_nobody(
+    database: Engine, tampering: str
+) -> None:
+    race(database, 5, 20, 10)
+    race(database, 9, 8, challenge_id=8)
+    bring_up_to_date(database, CLOSES)
+    build.execute(database, tampering.replace(" where ", " where challenge_id = 7 and "))
+    if " where " not in tampering:
+        build.execute(database, "update public.rankings set winner = true where challenge_id = 8")
+    assert winners(database, CLOSES, 7, 8) == [(8, A), (8, B)]
+    report = rank.rank(database, DAY, CLOSES)
+    assert [line.split(":")[0] for line in report.quarantined] == ["challenge 7"]
+
+
+# ── Frozen ──────────────────────────────────────────────────────────────────────────────────
+
+
+def freeze(database: Engine, challenge_id: int = 7) -> bool:
+    with database.begin() as connection:
+        return rankings.freeze(connection, challenge_id)
+
+
+def test_a_closed_ranking_freezes_once(database: Engine) -> None:
+    race(database, 5, 20)
+    bring_up_to_date(database, CLOSES)
+    assert freeze(database)
+    assert not freeze(database)
+    assert build.rows(
+        database, "select state, frozen_at is not null from pipeline.ranking_states"
+    ) == [("frozen", True)]
+    assert build.rows(database, "select distinct state from public.rankings") == [("frozen",)]
+    assert winners(database, CLOSES) == [(7, B), (7, A)]
+
+
+def test_a_provisional_ranking_cannot_be_frozen(database: Engine) -> None:
+    race(database, 5, 20)
+    bring_up_to_date(database, DURING)
+    with pytest.raises(PermanentError, match="challenge 7 is still provisional"):
+        freeze(database)
+
+
+def test_a_threshold_challenge_has_nothing_to_freeze(database: Engine) -> None:
+    assert not freeze(database, 12)
+
+
+def test_a_frozen_ranking_is_only_verified(database: Engine) -> None:
+    race(database, 5, 20)
+    bring_up_to_date(database, CLOSES)
+    freeze(database)
+    before = build.rows(database, "select xmin::text, * from public.rankings order by 2")
+    build.execute(database, "update public.verdicts set score = 99 where subject = :a", a=A)
+    build.execute(database, "update pipeline.challenge_plans set top_n = 1")
+    report = rank.rank(database, DAY, DEADLINE)
+    assert report.mismatched == (f"challenge 7: frozen with {A}, {B}, would now be {A}",)
+    assert build.rows(database, "select xmin::text, * from public.rankings order by 2") == before
+
+
+def test_a_deadline_moved_after_the_close_does_not_open_it_again(database: Engine) -> None:
+    race(database, 5, 20)
+    bring_up_to_date(database, CLOSES)
+    build.execute(
+        database,
+        "update pipeline.chain_challenges set proof_deadline_ts = proof_deadline_ts + 90000",
+    )
+    refresh_plans(database, POLICY)
+    assert rank.pending(database, CLOSES) == {}
+    assert winners(database, CLOSES) == [(7, B), (7, A)]
+
+
+# ── Winners for the money ───────────────────────────────────────────────────────────────────
+
+
+def test_threshold_winners_are_final_passes_with_stake(database: Engine) -> None:
+    build.plan(database, 7)
+    for number, final_when in enumerate(("now", "ends_at", "proof_deadline"), start=1):
+        build.verdict(database, 7, wallet(number), score=number)
+        build.judgement(database, 7, wallet(number), final_when=final_when)
+        build.stake(database, 7, wallet(number))
+    build.verdict(database, 7, D)
+    build.judgement(database, 7, D)
+    failed = wallet(5)
+    build.verdict(database, 7, failed, passed=False)
+    build.judgement(database, 7, failed)
+    build.stake(database, 7, failed)
+    assert winners(database, ENDS - timedelta(seconds=1)) == [(7, A)]
+    assert winners(database, ENDS) == [(7, A), (7, B)]
+    assert winners(database, DEADLINE) == [(7, A), (7, B), (7, C)]
+
+
+def test_a_winner_carries_what_its_proof_says(database: Engine) -> None:
+    build.plan(database, 7)
+    build.verdict(database, 7, A, score=Decimal("12.5"), at=DURING)
+    build.judgement(database, 7, A)
+    build.stake(database, 7, A)
+    with database.begin() as connection:
+        found = rankings.settled_winners(connection, [7], DURING, lock=True)
+        assert found == [rankings.Winner(7, A, Decimal("12.5"), build.HASH, DURING, None)]
+        assert rankings.provisional_winners(connection, [7]) == found
+
+
+def test_provisional_winners_come_best_first_in_both_modes(database: Engine) -> None:
+    race(database, 5, 20, 10)
+    build.challenge(database, 8, build.distance_rule(5))
+    for number, km in enumerate((6, 9, 9, 1), start=1):
+        at = DURING - timedelta(hours=number)
+        build.evidence(database, 8, wallet(number), [run(km)], at=at)
+        build.stake(database, 8, wallet(number))
+    bring_up_to_date(database, DURING)
+    with database.connect() as connection:
+        found = rankings.provisional_winners(connection, [7, 8])
+    assert [(winner.challenge_id, winner.subject) for winner in found] == [
+        (7, B),
+        (7, C),
+        (8, C),
+        (8, B),
+        (8, A),
+    ]
+    assert winners(database, DURING) == []
