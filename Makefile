@@ -22,6 +22,7 @@ check: install ## Types, lint, format, import rings, contracts
 	$(RUN) ruff format --check .
 	$(PYTHON) -c "from importlinter.cli import lint_imports_command; lint_imports_command()"
 	PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(RUN) pyright
+	$(RUN) lightchallenge_dagster.devnet.compile --check
 
 format: install ## Rewrite the code as `make check` wants it
 	$(RUN) ruff check --fix .
