@@ -16,6 +16,7 @@ from lightchallenge_dagster.devnet.demo.check import Assertion, DagsterApi
 from lightchallenge_dagster.devnet.demo.progress import Diary, View, Watcher
 from lightchallenge_dagster.devnet.demo.scenario import Cast, World, prepare
 from lightchallenge_dagster.devnet.demo.stack import Stack, started
+from lightchallenge_dagster.devnet.processes import StartError
 from lightchallenge_dagster.errors import LightChallengeError
 
 LOOK_S = 1.0
@@ -69,6 +70,8 @@ def _play(stack: Stack, console: Console, diary: Diary) -> int:
         with contextlib.closing(Watcher(stack)) as watcher, view.shown():
             cast.start()
             while not cast.done:
+                if dead := stack.dead():
+                    raise StartError(f"{', '.join(dead)} ended by itself:\n{stack.tails(*dead)}")
                 view.update(watcher.look())
                 time.sleep(LOOK_S)
             diary.say("everybody has claimed; waiting until all of it is counted")
@@ -122,7 +125,7 @@ def _settled(
 
 @contextlib.contextmanager
 def _read(stack: Stack, world: World) -> Generator[check.Evidence]:
-    evidence = check.read(stack, world.challenges)
+    evidence = check.read(stack.deployment, stack.database_url, world.challenges)
     try:
         yield evidence
     finally:

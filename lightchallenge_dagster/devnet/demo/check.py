@@ -22,8 +22,8 @@ from lightchallenge_dagster.devnet.demo.scenario import Challenge, name_of
 from lightchallenge_dagster.devnet.errors import DevnetError
 
 if TYPE_CHECKING:
-    from lightchallenge_dagster.devnet.demo.stack import Stack
     from lightchallenge_dagster.devnet.demo.webapp import Connection
+    from lightchallenge_dagster.devnet.deploy import Deployment
 
 BPS = 10_000
 SCALE = 10**18
@@ -82,10 +82,10 @@ class Evidence:
     told: Mapping[int, Challenge]
 
 
-def read(stack: Stack, told: Mapping[int, Challenge]) -> Evidence:
+def read(deployment: Deployment, database_url: str, told: Mapping[int, Challenge]) -> Evidence:
     """Read chain (every event from the first block on) and database. Close ``connection``."""
-    client = Client(stack.deployment)
-    connection = webapp.connect(stack.database_url)
+    client = Client(deployment)
+    connection = webapp.connect(database_url)
     chain = ChainFacts()
     chain.add(client.events())
     return Evidence(client, connection, chain, facts.challenges(connection), told)
