@@ -42,7 +42,8 @@ def _normal(value: object) -> object:
     if isinstance(value, float):
         if value - value != 0:
             return value
-        return int(value) if value.is_integer() else value
+        # The digits that JSON shows, which jsonb keeps: int(5.408096551696117e16) has others.
+        return int(Decimal(repr(value))) if value.is_integer() else value
     if isinstance(value, Decimal):
         return _normal_decimal(value)
     return value
