@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from lightchallenge_dagster.rules.challenge import ChainTimes, parse_config
 from lightchallenge_dagster.rules.gates import NO_RULE, DispatchFacts, Gate, dispatch_gate, earned
 from lightchallenge_dagster.steps.cancel_jobs import cancel_jobs
+from lightchallenge_dagster.steps.plan import configuration
 from lightchallenge_dagster.storage import jobs, plans
 
 if TYPE_CHECKING:
@@ -84,7 +84,6 @@ def _gates(
     gates = {one.challenge_id: dispatch_gate(one, chain_now_ts) for one in facts}
     # Rules are parsed only where everything else holds: this runs in every tick.
     for one in plans.configurations(connection, [key for key, gate in gates.items() if gate.open]):
-        times = ChainTimes(one.start_ts, one.end_ts, one.proof_deadline_ts)
-        if not parse_config(one.params, one.proof, one.timeline, times).has_rule:
+        if not configuration(one).has_rule:
             gates[one.challenge_id] = NO_RULE
     return gates
