@@ -1,9 +1,9 @@
 -- Keys of rows that the indexer once wrote and that no stored log speaks of any more.
 insert into touched_logs (event, challenge_id, account, token_id, orphaned)
 select k.event,
-       case when table_name <> 'achievement_mints' then split_part(row_key, ':', 1)::bigint end,
+       case when a.table_name <> 'achievement_mints' then split_part(row_key, ':', 1)::bigint end,
        nullif(split_part(row_key, ':', 2), ''),
-       case when table_name = 'achievement_mints' then row_key end,
+       case when a.table_name = 'achievement_mints' then row_key end,
        true
 from pipeline.adopted_rows a
 join (values

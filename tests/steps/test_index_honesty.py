@@ -1,0 +1,457 @@
+"""What the indexer does when nodes lie, writers race and processes die: nothing by halves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, event
+
+from lightchallenge_dagster.chain.reader import BadAnswer, ChainReader
+from lightchallenge_dagster.chain.rpc import Rpc, RpcError, RpcUnavailable
+from lightchallenge_dagster.errors import PermanentError
+from lightchallenge_dagster.steps import index
+from lightchallenge_dagster.steps.index import CheckpointMoved, IndexPolicy
+from tests.steps.index_world import World, open_world
+
+ETH = 10**18
+
+
+@pytest.fixture
+def world(database: Engine, devnet: Any) -> Iterator[World]:
+    yield from open_world(database, devnet)
+
+
+class Bent(Rpc):
+    """The real node, whose answers to one method are bent on the way back."""
+
+    def __init__(self, url: str, method: str, bend: Callable[[Any], Any]) -> None:
+        super().__init__(url)
+        self._method, self._bend = method, bend
+
+    def call(self, method: str, params: Any = ()) -> Any:
+        answer = super().call(method, params)
+        return self._bend(answer) if method == self._method else answer
+
+
+def test_a_failed_get_logs_never_advances_the_checkpoint(world: World) -> None:
+    (alice,) = world.funded("alice")
+    world.follow()
+    world.client.create_challenge(alice)
+    before = world.state()
+
+    def fail(answer: Any) -> Any:
+        raise RpcError("eth_getLogs", -32000, "internal error")
+
+    world.rpc = Bent(world.deployment.rpc_url, "eth_getLogs", fail)
+    with pytest.raises(RpcError, match="internal error"):
+        world.follow()
+    with pytest.raises(RpcError, match="internal error"):
+        world.look()
+
+    assert world.state() == before
+
+
+@pytest.mark.parametrize(
+    ("name", "bend"),
+    [
+        ("nothing", lambda logs: []),
+        ("not a list", lambda logs: None),
+        ("twice the same", lambda logs: [*logs, logs[-1]]),
+        ("removed", lambda logs: [*logs[:-1], logs[-1] | {"removed": True}]),
+        ("another block", lambda logs: [logs[0] | {"blockHash": "0x" + "ab" * 32}]),
+        ("outside the range", lambda logs: [logs[0] | {"blockNumber": "0xffffff"}]),
+        ("somebody else's", lambda logs: [logs[0] | {"address": "0x" + "ab" * 20}]),
+        ("half a hash", lambda logs: [logs[0] | {"transactionHash": "0xabcd"}]),
+    ],
+)
+def test_logs_that_cannot_be_true_are_an_error_and_advance_nothing(
+    world: World, name: str, bend: Callable[[Any], Any]
+) -> None:
+    (alice,) = world.funded("alice")
+    world.follow()
+    world.client.create_challenge(alice)
+    before = world.state()
+    world.rpc = Bent(world.deployment.rpc_url, "eth_getLogs", bend)
+
+    with pytest.raises(BadAnswer):
+        world.follow()
+    with pytest.raises(BadAnswer):
+        world.look()
+
+    assert world.state() == before
+    assert name
+
+
+def test_a_bloom_that_speaks_of_other_logs_does_not_stop_the_indexer(world: World) -> None:
+    (alice,) = world.funded("alice")
+    world.follow()
+    world.client.create_challenge(alice)
+    challengepay = world.deployment.challengepay
+    # Only the treasury is ours here: the block's bloom names it, for a log nobody asked for.
+    only = replace(
+        world.policy,
+        addresses={"treasury": world.deployment.treasury, "legacy_challengepay_1": challengepay},
+    )
+
+    report = world.follow(policy=only)
+
+    assert report.lag_blocks == 0
+    assert report.logs == 0
+
+
+def test_a_node_that_does_not_have_the_end_of_the_range_is_recognised(world: World) -> None:
+    (alice,) = world.funded("alice")
+    world.follow()
+    world.client.create_challenge(alice)
+    before = world.state()
+
+    class Ahead(ChainReader):
+        def head_and(self, numbers: Any) -> Any:
+            head, found = super().head_and(numbers)
+            return replace(head, number=head.number + 5), found
+
+    with pytest.raises(BadAnswer, match="does not have block"):
+        index.follow(world.engine, Ahead(world.rpc), world.policy, world.snapshot)
+    assert world.state() == before
+
+
+def test_a_snapshot_of_nothing_is_refused(world: World) -> None:
+    (alice,) = world.funded("alice")
+    world.client.create_challenge(alice)
+
+    def zeros(challenge_id: int, creator: str, block_number: int) -> dict[str, Any]:
+        return world.contracts.challenge_snapshot(0, creator, block_number)
+
+    with pytest.raises(BadAnswer, match="answered for challenge 0"):
+        index.follow(world.engine, world.reader, world.policy, zeros)
+    assert world.rows("select 1 from pipeline.chain_logs") == []
+
+
+def test_ranges_are_halved_until_the_node_serves_them(world: World) -> None:
+    (alice,) = world.funded("alice")
+    for _ in range(20):
+        world.client.node.call("evm_mine")
+    world.client.create_challenge(alice)
+    largest: list[int] = []
+
+    class Narrow(Rpc):
+        def call(self, method: str, params: Any = ()) -> Any:
+            if method == "eth_getLogs":
+                span = int(params[0]["toBlock"], 16) - int(params[0]["fromBlock"], 16) + 1
+                if span > 8:
+                    raise RpcError(method, -32000, "block range is too large, max is 8")
+                largest.append(span)
+            return super().call(method, params)
+
+    world.rpc = Narrow(world.deployment.rpc_url)
+    report = world.follow(policy=replace(world.policy, max_block_range=40))
+
+    assert report.splits > 0
+    assert max(largest) <= 8
+    assert len(world.rows("select 1 from public.challenges")) == 1
+
+
+def test_a_second_writer_is_refused_not_merged(world: World) -> None:
+    (alice,) = world.funded("alice")
+    world.follow()
+    world.client.create_challenge(alice)
+    raced: list[int] = []
+
+    def race(challenge_id: int, creator: str, block_number: int) -> Any:
+        if not raced:
+            raced.append(world.follow().logs)
+        return world.contracts.challenge_snapshot(challenge_id, creator, block_number)
+
+    with pytest.raises(CheckpointMoved, match="another indexer is at work"):
+        index.follow(world.engine, world.reader, world.policy, race)
+
+    assert raced == [1]
+    assert len(world.rows("select 1 from public.challenges")) == 1
+    assert world.follow().blocks == 0
+
+
+def test_a_crash_at_any_statement_of_a_commit_leaves_the_old_state_or_the_new_one(
+    world: World,
+) -> None:
+    alice, bob = world.funded("alice", "bob")
+    client = world.client
+    challenge = client.create_challenge(alice)
+    world.follow()
+    snapshot = client.node.call("evm_snapshot")
+    client.join(bob, challenge)
+    client.cancel(alice, challenge)
+    client.claim_refund(bob, challenge)
+    world.follow()
+    # The range to commit undoes these blocks and brings others.
+    client.node.call("evm_revert", snapshot)
+    client.travel(11)
+    client.join(bob, challenge, 2 * ETH)
+    client.request_inference(world.deployment.worker, challenge, alice.address)
+    for _ in range(5):
+        client.node.call("evm_mine")
+
+    def everything() -> dict[str, Any]:
+        return world.state() | {"adopted": world.table("pipeline.adopted_rows")}
+
+    before = now = everything()
+    crashed = 0
+    for at in range(1, 100):
+        count = 0
+
+        def crash(*_: Any, stop: int = at) -> None:
+            nonlocal count
+            count += 1
+            if count == stop:
+                raise RuntimeError("power cut")
+
+        writing = _arm(world.engine, crash)
+        try:
+            world.follow()
+        except RuntimeError:
+            crashed += 1
+        finally:
+            writing()
+        now = everything()
+        if now != before:
+            break
+
+    # The one commit of this run changed everything at once: there is nothing left to do.
+    assert crashed > 15
+    assert world.follow().blocks == 0
+    assert everything() == now
+    after = world.projections()
+    assert [row["amount_wei"] for row in after["pipeline.stakes"]] != []
+    assert after["public.claims"] == []
+    assert world.rows("select status from public.challenges") == [{"status": "Active"}]
+
+
+def _arm(engine: Engine, crash: Callable[..., None]) -> Callable[[], None]:
+    """Call ``crash`` before each statement and each commit from now on; returns how to stop."""
+    event.listen(engine, "before_cursor_execute", crash)
+    event.listen(engine, "commit", crash)
+
+    def disarm() -> None:
+        event.remove(engine, "before_cursor_execute", crash)
+        event.remove(engine, "commit", crash)
+
+    return disarm
+
+
+def test_a_heartbeat_that_raises_ends_the_run_between_two_ranges(world: World) -> None:
+    (alice,) = world.funded("alice")
+    for _ in range(12):
+        world.client.node.call("evm_mine")
+    world.client.create_challenge(alice)
+    beats: list[int] = []
+
+    def beat() -> None:
+        beats.append(1)
+        if len(beats) == 3:
+            raise PermanentError("the lease is lost")
+
+    small = replace(world.policy, max_block_range=5)
+    with pytest.raises(PermanentError, match="lease"):
+        world.follow(policy=small, heartbeat=beat)
+
+    held = index.checkpoint(world.engine, small)
+    assert held is not None
+    assert held.number == small.start_block - 1 + 10
+
+
+def test_a_node_of_another_chain_is_refused(world: World) -> None:
+    elsewhere = replace(world.policy, chain_id=1)
+    with pytest.raises(PermanentError, match="on chain 504, LCAI_CHAIN_ID says 1"):
+        world.follow(policy=elsewhere)
+    with pytest.raises(PermanentError, match="on chain 504"):
+        world.look(elsewhere)
+    assert world.rows("select 1 from pipeline.checkpoints") == []
+
+
+@pytest.mark.parametrize(
+    ("addresses", "message"),
+    [
+        ({}, "no contract address"),
+        ({"challengepay": "0x12"}, "expected 0x and 40 hex"),
+        ({"oracle": "0x" + "11" * 20}, "no contract plays the role 'oracle'"),
+        ({"treasury": "0x" + "aa" * 20, "challengepay": "0x" + "AA" * 20}, "have one address"),
+    ],
+)
+def test_a_policy_that_cannot_work_is_refused(addresses: dict[str, str], message: str) -> None:
+    with pytest.raises(PermanentError, match=message):
+        IndexPolicy(504, addresses)
+
+
+# ── look ──
+
+
+def test_an_idle_chain_is_followed_by_looking_alone(world: World) -> None:
+    world.follow()
+    for _ in range(5):
+        world.client.node.call("evm_mine")
+
+    outlook = world.look()
+
+    head = world.client.node.block_number()
+    assert (outlook.waiting, outlook.empty_blocks, outlook.checkpoint) == (False, 5, head)
+    assert world.look().empty_blocks == 0
+    held = index.checkpoint(world.engine, world.policy)
+    assert held is not None and held.number == head
+    assert world.rows("select distinct value from public.indexer_state") == [{"value": str(head)}]
+    assert world.follow().blocks == 0
+
+
+def test_a_range_with_logs_waits_for_a_run_under_one_name_until_it_grows(world: World) -> None:
+    (alice,) = world.funded("alice")
+    world.follow()
+    before = world.state()
+    world.client.create_challenge(alice)
+
+    first = world.look()
+
+    assert first.waiting
+    assert first.to_block == world.client.node.block_number()
+    assert world.look().range_hash == first.range_hash
+    assert world.state() == before
+    world.client.node.call("evm_mine")
+    assert world.look().range_hash != first.range_hash
+    world.follow()
+    assert not world.look().waiting
+
+
+def test_a_long_absence_is_a_runs_work(world: World) -> None:
+    world.follow()
+    world.client.node.call("anvil_mine", hex(index.TICK_BLOCKS + 1))
+    calls = world.rpc.calls
+
+    outlook = world.look()
+
+    assert outlook.waiting
+    assert world.rpc.calls - calls == 1
+    assert outlook.to_block - outlook.from_block == index.TICK_BLOCKS
+
+
+def test_looking_at_a_chain_before_its_start_block_waits(world: World) -> None:
+    early = replace(world.policy, start_block=10_000)
+    assert not world.look(early).waiting
+    assert world.follow(policy=early).blocks == 0
+    assert world.rows("select 1 from pipeline.checkpoints") == []
+
+
+def test_an_unreachable_node_is_an_outage(world: World) -> None:
+    world.rpc = Rpc("http://127.0.0.1:9/secret-key-123", retries=0)
+    with pytest.raises(RpcUnavailable) as outage:
+        world.look()
+    assert "secret-key" not in str(outage.value)
+
+
+# ── headers ──
+
+
+def test_headers_of_the_window_are_kept_and_older_empty_ones_forgotten(world: World) -> None:
+    (alice,) = world.funded("alice")
+    world.client.create_challenge(alice)
+    created = world.client.node.block_number()
+    narrow = replace(world.policy, window=10, max_block_range=7)
+    world.client.node.call("anvil_mine", hex(40))
+    world.follow(policy=narrow)
+    world.client.node.call("anvil_mine", hex(15))
+    world.look(narrow)
+    world.follow(policy=narrow)
+
+    head = world.client.node.block_number()
+    numbers = [
+        row["number"] for row in world.rows("select number from pipeline.chain_blocks order by 1")
+    ]
+    assert numbers[-10:] == list(range(head - 9, head + 1))
+    assert created in numbers
+    assert narrow.start_block - 1 in numbers
+    old = world.rows(
+        "select count(*) as n from pipeline.chain_blocks where number < :b and log_count = 0"
+        " and number <> :keep",
+        b=head - 10,
+        keep=narrow.start_block - 1,
+    )
+    assert old == [{"n": 0}]
+
+
+# ── heal and rebuild ──
+
+
+def test_healing_adds_what_was_missed_and_drops_what_was_never_there(world: World) -> None:
+    alice, bob = world.funded("alice", "bob")
+    client = world.client
+    challenge = client.create_challenge(alice)
+    client.join(bob, challenge)
+    client.cancel(alice, challenge)
+    client.claim_refund(bob, challenge)
+    world.follow()
+    right = world.state()
+    held = index.checkpoint(world.engine, world.policy)
+    assert held is not None
+    world.run("delete from pipeline.chain_logs where event = 'ChallengePay.Joined'")
+    world.run(
+        "update pipeline.chain_logs set account = lower(:s), data = '0x' || repeat('0', 63) || '9'"
+        " where event = 'ChallengePay.RefundClaimed'",
+        s="0x" + "ee" * 20,
+    )
+    world.run("update pipeline.chain_blocks set log_count = 0")
+    for projection in ("stakes", "participants", "claims"):
+        index.rebuild(world.engine, world.policy, projection)
+    assert world.projections() != {k: right[k] for k in index.PROJECTIONS.values()}
+
+    report = world.heal(0, held.number + 1000)
+
+    assert (report.added_logs, report.dropped_logs) == (2, 1)
+    assert {k: v for k, v in world.state().items() if k != "pipeline.chain_blocks"} == {
+        k: v for k, v in right.items() if k != "pipeline.chain_blocks"
+    }
+    assert index.checkpoint(world.engine, world.policy) == held
+    again = world.heal(0, held.number)
+    assert (again.added_logs, again.dropped_logs, again.rows_changed) == (0, 0, {})
+
+
+def test_healing_never_reads_beyond_the_checkpoint(world: World) -> None:
+    (alice,) = world.funded("alice")
+    world.follow()
+    held = index.checkpoint(world.engine, world.policy)
+    world.client.create_challenge(alice)
+
+    report = world.heal(0, 10**6)
+
+    assert held is not None and report.to_block == held.number
+    assert world.rows("select 1 from public.challenges") == []
+    assert index.checkpoint(world.engine, world.policy) == held
+
+
+@pytest.mark.parametrize("projection", list(index.PROJECTIONS))
+def test_a_rebuild_needs_no_node_and_finds_nothing_to_change(world: World, projection: str) -> None:
+    alice, bob = world.funded("alice", "bob")
+    client = world.client
+    challenge = client.create_challenge(alice)
+    client.join(bob, challenge)
+    client.request_inference(world.deployment.worker, challenge, alice.address)
+    client.bind(world.deployment.worker, challenge, bob.address, 1)
+    client.cancel(alice, challenge)
+    client.claim_refund(bob, challenge)
+    client.admin_mint(bob.address, challenge, "completion")
+    world.follow()
+    before = world.projections()
+
+    calls = world.rpc.calls
+    assert index.rebuild(world.engine, world.policy, projection).rows_changed == 0
+    assert world.projections() == before
+    assert world.rpc.calls == calls
+
+    table = index.PROJECTIONS[projection]
+    if projection not in ("challenges", "aivm_jobs", "chain_winners"):
+        world.run(f"delete from {table}")  # noqa: S608
+        assert index.rebuild(world.engine, world.policy, projection).rows_changed > 0
+        assert world.projections() == before
+
+
+def test_an_unknown_projection_is_named_with_those_that_exist(world: World) -> None:
+    with pytest.raises(PermanentError, match=r"'chain'; there are chain_challenges, stakes"):
+        index.rebuild(world.engine, world.policy, "chain")

@@ -1,0 +1,299 @@
+"""A chain that changes its mind: everything that hung on the old blocks goes or comes back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine
+
+from lightchallenge_dagster.devnet.deploy import deploy
+from lightchallenge_dagster.devnet.network import Network
+from lightchallenge_dagster.devnet.processes import Anvil
+from lightchallenge_dagster.steps import index
+from lightchallenge_dagster.steps.index import ReorgTooDeep
+from tests.steps.index_world import World, open_world
+
+ETH = 10**18
+
+
+@pytest.fixture
+def world(database: Engine, devnet: Any) -> Iterator[World]:
+    yield from open_world(database, devnet)
+
+
+def fork(world: World) -> Callable[[], None]:
+    """Remember this block; calling the result takes the chain back to it, to go another way."""
+    snapshot = world.client.node.call("evm_snapshot")
+    time = world.client.now()
+
+    def back() -> None:
+        world.client.node.call("evm_revert", snapshot)
+        # A different time makes different blocks.
+        world.client.travel_to(time + 7)
+
+    return back
+
+
+def mine_past_checkpoint(world: World) -> None:
+    held = index.checkpoint(world.engine, world.policy)
+    while held is not None and world.client.node.block_number() <= held.number:
+        world.client.node.call("evm_mine")
+
+
+def test_orphaned_rows_vanish_and_statuses_return(world: World) -> None:
+    alice, bob = world.funded("alice", "bob")
+    client = world.client
+    challenge = client.create_challenge(alice)
+    world.follow()
+    before = world.projections()
+    back = fork(world)
+    client.join(bob, challenge, 3 * ETH)
+    client.cancel(alice, challenge)
+    client.claim_refund(bob, challenge)
+    client.claim_eth(bob, challenge)
+    other = client.create_challenge(bob)
+    world.follow()
+    assert world.rows("select status from public.challenges where id = :id", id=challenge) == [
+        {"status": "Canceled"}
+    ]
+
+    back()
+    mine_past_checkpoint(world)
+    report = world.follow()
+
+    assert report.reorg_depth > 0
+    assert report.undone_logs == 5
+    assert world.projections() == before
+    assert world.rows("select 1 from public.challenges where id = :id", id=other) == []
+    assert world.rows("select 1 from pipeline.adopted_rows where table_name = 'claims'") == []
+
+
+def test_what_moved_to_another_block_is_replayed_there(world: World) -> None:
+    alice, bob = world.funded("alice", "bob")
+    client = world.client
+    challenge = client.create_challenge(alice)
+    back = fork(world)
+    client.join(bob, challenge, ETH)
+    world.follow()
+    old = world.table("public.participants")
+
+    back()
+    client.join(bob, challenge, 2 * ETH)
+    mine_past_checkpoint(world)
+    world.follow()
+
+    new = world.table("public.participants")
+    assert len(old) == len(new) == 2
+    assert new != old
+    stake = world.rows("select amount_wei from pipeline.stakes where subject = :s", s=bob.address)
+    assert stake == [{"amount_wei": 2 * ETH}]
+
+
+def test_a_row_of_evidence_intake_returns_when_the_join_is_orphaned(world: World) -> None:
+    alice, bob, carol = world.funded("alice", "bob", "carol")
+    client = world.client
+    challenge = client.create_challenge(alice)
+    for wallet in (bob, carol):
+        world.run(
+            "insert into public.participants (challenge_id, subject, source)"
+            " values (:c, :s, 'evidence_intake')",
+            c=challenge,
+            s=wallet.address.upper().replace("0X", "0x"),
+        )
+    world.follow()
+    before = world.table("public.participants")
+    back = fork(world)
+    client.join(bob, challenge)
+    world.follow()
+    joined = world.rows(
+        "select source, tx_hash, joined_at from public.participants where lower(subject) = :s",
+        s=bob.address,
+    )
+    assert [row["source"] for row in joined] == ["onchain_join"]
+    assert joined[0]["tx_hash"] and joined[0]["joined_at"]
+
+    back()
+    mine_past_checkpoint(world)
+    world.follow()
+
+    assert world.table("public.participants") == before
+
+
+def test_evidence_that_came_while_the_join_stood_keeps_its_wallet_a_participant(
+    world: World,
+) -> None:
+    alice, bob = world.funded("alice", "bob")
+    challenge = world.client.create_challenge(alice)
+    back = fork(world)
+    world.client.join(bob, challenge)
+    world.follow()
+    world.run(
+        "insert into public.evidence (challenge_id, subject, provider, data, evidence_hash)"
+        " values (:c, :s, 'apple', '[]', '0x00')",
+        c=challenge,
+        s=bob.address,
+    )
+
+    back()
+    mine_past_checkpoint(world)
+    world.follow()
+
+    assert world.rows(
+        "select source, tx_hash, joined_at from public.participants where subject = :s",
+        s=bob.address,
+    ) == [{"source": "evidence_intake", "tx_hash": None, "joined_at": None}]
+
+
+def test_a_challenge_with_words_of_the_web_app_is_not_deleted_with_its_creation(
+    world: World,
+) -> None:
+    (alice,) = world.funded("alice")
+    back = fork(world)
+    challenge = world.client.create_challenge(alice)
+    world.follow()
+    world.run("update public.challenges set title = 'Ten miles' where id = :id", id=challenge)
+
+    back()
+    mine_past_checkpoint(world)
+    world.follow()
+
+    assert world.rows("select title, status, tx_hash from public.challenges") == [
+        {"title": "Ten miles", "status": "pending", "tx_hash": None}
+    ]
+    assert world.client.create_challenge(alice) == challenge
+    world.follow()
+    assert world.rows("select title, status from public.challenges") == [
+        {"title": "Ten miles", "status": "Active"}
+    ]
+
+
+def test_a_finalization_in_an_orphaned_block_gives_the_adopted_row_its_status_back(
+    world: World,
+) -> None:
+    (alice,) = world.funded("alice")
+    client = world.client
+    challenge = client.create_challenge(alice)
+    created = world.client.node.block_number()
+    late = replace(world.policy, start_block=created + 1)
+    client.node.call("evm_mine")
+    world.run(
+        "insert into public.challenges (id, title, status, tx_hash)"
+        " values (:id, 'Old one', 'approved', '0xaa')",
+        id=challenge,
+    )
+    world.follow(policy=late)
+    back = fork(world)
+    client.travel_to(client.challenge(challenge).proof_deadline_ts)
+    client.finalize(alice, challenge)
+    world.follow(policy=late)
+    assert world.rows("select status, chain_outcome from public.challenges") == [
+        {"status": "Finalized", "chain_outcome": 2}
+    ]
+
+    back()
+    mine_past_checkpoint(world)
+    world.follow(policy=late)
+
+    assert world.rows("select title, status, chain_outcome, tx_hash from public.challenges") == [
+        {"title": "Old one", "status": "approved", "chain_outcome": None, "tx_hash": "0xaa"}
+    ]
+
+
+def test_job_states_step_back_with_the_blocks_they_came_from(world: World) -> None:
+    (alice,) = world.funded("alice")
+    client = world.client
+    network = Network.of(world.deployment)
+    challenge = client.create_challenge(alice)
+    request = client.request_inference(world.deployment.worker, challenge, alice.address)
+    world.run(
+        "insert into public.aivm_jobs (challenge_id, status, attempts, task_id)"
+        " values (:c, 'submitted', 1, :t)",
+        c=challenge,
+        t=client.request(request).task_id,
+    )
+    network.step()  # the bond
+    back = fork(world)
+    network.step()
+    world.follow()
+    assert world.rows("select status from public.aivm_jobs") == [{"status": "committed"}]
+
+    back()
+    mine_past_checkpoint(world)
+    world.follow()
+
+    assert world.rows("select status, last_error from public.aivm_jobs") == [
+        {"status": "submitted", "last_error": "a reorg took this job back from committed"}
+    ]
+    assert world.rows("select status, worker from pipeline.inference_requests") == [
+        {"status": "requested", "worker": None}
+    ]
+
+
+def test_a_reorg_deeper_than_the_window_stops_the_indexer_and_changes_nothing(
+    world: World,
+) -> None:
+    (alice,) = world.funded("alice")
+    shallow = replace(world.policy, window=4)
+    back = fork(world)
+    world.client.create_challenge(alice)
+    for _ in range(6):
+        world.client.node.call("evm_mine")
+    world.follow(policy=shallow)
+    before = world.state()
+
+    back()
+    for _ in range(10):
+        world.client.node.call("evm_mine")
+
+    with pytest.raises(ReorgTooDeep, match="Nothing was undone"):
+        world.look(shallow)
+    with pytest.raises(ReorgTooDeep):
+        world.follow(policy=shallow)
+    assert world.state() == before
+
+
+def test_a_node_behind_the_checkpoint_is_not_a_reorg(world: World) -> None:
+    (alice,) = world.funded("alice")
+    snapshot = world.client.node.call("evm_snapshot")
+    world.client.create_challenge(alice)
+    world.follow()
+    before = world.state()
+
+    world.client.node.call("evm_revert", snapshot)
+
+    outlook = world.look()
+    assert outlook.node_behind
+    assert not outlook.waiting
+    assert world.follow().blocks == 0
+    assert world.state() == before
+
+
+@pytest.mark.parametrize("depth", [1, 5, 20])
+def test_a_reorg_by_the_node_itself_is_followed(
+    database: Engine, fresh_anvil: Callable[..., Anvil], depth: int
+) -> None:
+    node = fresh_anvil("--slots-in-an-epoch", "64")
+    for world in open_world(database, deploy(node.url)):
+        alice, bob = world.funded("alice", "bob")
+        challenge = world.client.create_challenge(alice)
+        node.mine(3)
+        world.client.join(bob, challenge)
+        node.mine(10)
+        world.follow()
+        joined = node.block_number() - 10
+
+        node.rpc("anvil_reorg", depth, [])
+        node.mine(1)
+        report = world.follow()
+
+        assert report.reorg_depth == depth
+        survives = node.block_number() - 1 - depth >= joined
+        stakes = world.rows("select 1 from pipeline.stakes where subject = :s", s=bob.address)
+        assert bool(stakes) == survives
+        head = world.reader.head()
+        held = index.checkpoint(world.engine, world.policy)
+        assert held is not None
+        assert (held.number, held.hash) == (head.number, head.hash)
