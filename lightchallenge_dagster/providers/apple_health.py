@@ -28,7 +28,7 @@ import struct
 import zipfile
 import zlib
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from decimal import Decimal, InvalidOperation
@@ -149,9 +149,12 @@ class HealthExport:
     skipped: dict[str, int]
 
 
-def read_zip(file: IO[bytes], window: Window | None = None) -> HealthExport:
+def read_zip(
+    file: IO[bytes], window: Window | None = None, beat: Callable[[], None] | None = None
+) -> HealthExport:
     """The records of an ``export.zip``, those that overlap ``window`` where it is given.
 
+    ``beat`` is called every few milliseconds: a large export takes minutes.
     Raises ``UploadError`` for anything that is no such export, and for one that would unpack
     beyond the limits above.
     """
@@ -160,14 +163,16 @@ def read_zip(file: IO[bytes], window: Window | None = None) -> HealthExport:
         with zipfile.ZipFile(file) as archive:
             info = _find_export(archive)
             with archive.open(info) as xml:
-                return read_xml(xml, window)
+                return read_xml(xml, window, beat)
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, OverflowError) as error:
         raise UploadError(f"the zip file is damaged or incomplete: {error}") from error
     except (RuntimeError, ValueError, OSError, struct.error) as error:
         raise UploadError(f"the zip file cannot be read: {error}") from error
 
 
-def read_xml(xml: IO[bytes], window: Window | None = None) -> HealthExport:
+def read_xml(
+    xml: IO[bytes], window: Window | None = None, beat: Callable[[], None] | None = None
+) -> HealthExport:
     """The records of the XML inside; see ``read_zip``."""
     totals = _Totals(window)
     handler = _Handler(totals)
@@ -176,6 +181,8 @@ def read_xml(xml: IO[bytes], window: Window | None = None) -> HealthExport:
     size = silent = 0
     try:
         while chunk := xml.read(_CHUNK):
+            if beat is not None:
+                beat()
             before = handler.events
             parser.feed(chunk)
             size += len(chunk)

@@ -10,6 +10,7 @@ import json
 import math
 from typing import Any, cast
 
+from lightchallenge_dagster.providers import bounded_json
 from lightchallenge_dagster.providers.collector import Record
 from lightchallenge_dagster.providers.errors import UploadError
 
@@ -34,19 +35,20 @@ def parse_json(data: bytes) -> Any:
     except UnicodeDecodeError as error:
         raise UploadError(f"the JSON is not UTF-8 text (byte {error.start})") from error
     try:
-        return json.loads(
+        return bounded_json.loads(
+            data,
             text,
             parse_constant=_no_constant,
             parse_int=_integer,
             parse_float=_float,
             object_pairs_hook=_object,
         )
-    except RecursionError as error:
-        raise UploadError("the JSON is nested too deeply") from error
     except json.JSONDecodeError as error:
         raise UploadError(
             f"the JSON cannot be read: {error.msg} in line {error.lineno}, column {error.colno}"
         ) from error
+    except ValueError as error:
+        raise UploadError(f"the JSON is {error}") from error
 
 
 def as_records(value: object) -> list[Record]:

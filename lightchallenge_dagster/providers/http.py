@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections import deque
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ from requests.adapters import HTTPAdapter
 from urllib3.util.retry import Retry
 
 from lightchallenge_dagster.errors import PermanentError
+from lightchallenge_dagster.providers import bounded_json
 from lightchallenge_dagster.providers.errors import (
     ProviderLimitedError,
     ProviderMisreadError,
@@ -109,8 +109,8 @@ class JsonApi:
                 "asked; check the address and the network"
             ) from error
         try:
-            return json.loads(body)
-        except (ValueError, RecursionError) as error:
+            return bounded_json.loads(body)
+        except ValueError as error:
             raise ProviderMisreadError(
                 f"{where} answered with something that is not JSON ({len(body)} bytes)"
             ) from error

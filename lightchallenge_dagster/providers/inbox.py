@@ -124,7 +124,9 @@ def opened(path: Path) -> Generator[BufferedReader]:
         yield file
 
 
-def read_upload(file: IO[bytes], name: str, window_of: WindowOf) -> Upload:
+def read_upload(
+    file: IO[bytes], name: str, window_of: WindowOf, beat: Callable[[], None] | None = None
+) -> Upload:
     """The records in ``file`` and where they belong, by its name and content.
 
     ``window_of`` tells the time of a challenge, where it is known: entries of an export outside it
@@ -149,7 +151,7 @@ def read_upload(file: IO[bytes], name: str, window_of: WindowOf) -> Upload:
         )
     window = window_of(routing.challenge_id)
     read = apple_health.read_zip if extension == "zip" else apple_health.read_xml
-    export = read(file, window)
+    export = read(file, window, beat)
     if not export.records:
         during = " during the challenge" if window else ""
         raise UploadError(

@@ -16,7 +16,7 @@ from lightchallenge_dagster.rules.evidence import evidence_hash
 from lightchallenge_dagster.storage import evidence
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
     from sqlalchemy import Engine
@@ -65,7 +65,11 @@ def collection_due(engine: Engine, now: datetime | None = None) -> int:
 
 
 def collect(
-    engine: Engine, clients: Mapping[str, Collector], lookback_days: int, now: datetime
+    engine: Engine,
+    clients: Mapping[str, Collector],
+    lookback_days: int,
+    now: datetime,
+    heartbeat: Callable[[], None] | None = None,
 ) -> CollectReport:
     """Fetch each account once and store it for every challenge that it is due for.
 
@@ -73,7 +77,7 @@ def collect(
     found and that are now older than ``lookback_days`` stay in the evidence. A provider that says
     "too many requests", or does not answer for three accounts in a row, is not asked further in
     this run; an account that fails otherwise stops nobody else. Each wallet's evidence is a
-    transaction of its own.
+    transaction of its own. ``heartbeat`` is called before each account.
     """
     with engine.connect() as connection:
         found = evidence.targets(connection, {p: COLLECTED.get(p) for p in clients}, now)
@@ -87,6 +91,8 @@ def collect(
         unanswered = 0
         for position, (account, due) in enumerate(accounts.items()):
             mine["accounts"] += 1
+            if heartbeat is not None:
+                heartbeat()
             try:
                 fetched = client.fetch(account, lookback_days, now)
             except LightChallengeError as error:

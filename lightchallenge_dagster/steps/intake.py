@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -17,6 +18,7 @@ from lightchallenge_dagster.rules.evidence import evidence_hash
 from lightchallenge_dagster.storage import evidence
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from io import BufferedReader
     from pathlib import Path
 
@@ -51,24 +53,29 @@ def waiting(inbox: Path) -> int:
     return len(uploads.ready(inbox))
 
 
-def take_in(engine: Engine, inbox: Path, now: datetime) -> IntakeReport:
+def take_in(
+    engine: Engine, inbox: Path, now: datetime, heartbeat: Callable[[], None] | None = None
+) -> IntakeReport:
     """Take every file that has arrived.
 
     A file's evidence, its participant and its line in ``pipeline.inbox_files`` are one transaction;
     then it moves to ``done``. After a crash in between it is taken again and found unchanged. A
     file that cannot become evidence is noted and moves to ``rejected``. Evidence is dated by the
-    file's arrival, so that a batch keeps its order. Raises ``PermanentError``, after all files,
-    when one could not be moved: it would be taken for ever.
+    file's arrival, so that a batch keeps its order. ``heartbeat`` is called every 15 seconds.
+    Raises ``PermanentError``, after all files, when one could not be moved: it would be taken for
+    ever.
     """
+    beat = _every(15.0, heartbeat)
     counts: Counter[str] = Counter()
     skipped: Counter[str] = Counter()
     rejected: list[tuple[str, str]] = []
     challenges: set[int] = set()
     stuck: list[str] = []
     for path in uploads.ready(inbox):
+        beat()
         name = uploads.readable(path.name)
         try:
-            taken = _take(engine, path, name, now)
+            taken = _take(engine, path, name, now, beat)
         except FileNotFoundError:
             continue  # somebody else took it
         counts["files"] += 1
@@ -105,7 +112,9 @@ def take_in(engine: Engine, inbox: Path, now: datetime) -> IntakeReport:
     )
 
 
-def _take(engine: Engine, path: Path, name: str, now: datetime) -> tuple[Upload, str] | str:
+def _take(
+    engine: Engine, path: Path, name: str, now: datetime, beat: Callable[[], None]
+) -> tuple[Upload, str] | str:
     """The upload and "stored" or "unchanged"; or the reason why it was rejected."""
 
     def window_of(challenge_id: int) -> tuple[int, int] | None:
@@ -116,7 +125,7 @@ def _take(engine: Engine, path: Path, name: str, now: datetime) -> tuple[Upload,
     try:
         with uploads.opened(path) as file:
             sha256, size = _fingerprint(file)
-            upload = uploads.read_upload(file, name, window_of)
+            upload = uploads.read_upload(file, name, window_of, beat)
         return upload, _store(engine, path, name, upload, sha256, size, now)
     except (UploadError, DataError) as error:
         # What the database refuses about one file is that file's fault, and must not hold up the
@@ -172,6 +181,18 @@ def _store(
             provider=routing.provider,
         )
     return outcome
+
+
+def _every(seconds: float, heartbeat: Callable[[], None] | None) -> Callable[[], None]:
+    last = time.monotonic()
+
+    def beat() -> None:
+        nonlocal last
+        if heartbeat is not None and time.monotonic() - last >= seconds:
+            heartbeat()
+            last = time.monotonic()
+
+    return beat
 
 
 def _fingerprint(file: BufferedReader) -> tuple[str, int]:

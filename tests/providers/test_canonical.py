@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import Any
 
 import pytest
@@ -25,12 +26,29 @@ from lightchallenge_dagster.providers.errors import UploadError
         (b'[{"steps": 1, "steps": 100000}]', "'steps' is given twice"),
         (b"\xff\xfe[\x00]\x00", "not UTF-8"),
         ("[{'type': 'läuft'}]".encode("latin-1"), "not UTF-8"),
-        (b"[" * 200_000, "nested too deeply"),
+        (b"[" * 200_000, "nested deeper"),
+        (b'{"a":' * 200_000, "nested deeper"),
+        (b'["\\"]", ' + b"[" * 200_000, "nested deeper"),
     ],
 )
 def test_what_evidence_cannot_be_is_refused_with_its_place(text: bytes, reason: str) -> None:
     with pytest.raises(UploadError, match=reason):
         parse_json(text)
+
+
+def test_depth_is_bounded_whatever_a_library_made_of_the_recursion_limit() -> None:
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(10**6)
+    try:
+        with pytest.raises(UploadError, match="nested deeper"):
+            parse_json(b"[" * 1_000_000)
+    finally:
+        sys.setrecursionlimit(limit)
+
+
+def test_brackets_in_texts_are_no_nesting() -> None:
+    text = "[" * 500 + '\\"{' * 500
+    assert parse_json(json.dumps([{"note": text}]).encode()) == [{"note": text}]
 
 
 def test_a_byte_order_mark_is_no_obstacle() -> None:

@@ -7,6 +7,7 @@ import os
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -280,6 +281,18 @@ def test_what_is_still_being_written_is_left_alone(database: Engine, inbox: Path
 def test_a_time_stamp_in_the_future_does_not_keep_a_file_waiting(inbox: Path) -> None:
     put(inbox, "upload.json", envelope(), age_s=-86_400)
     assert waiting(inbox) == 1
+
+
+def test_the_heart_beats_while_a_large_export_is_read(
+    database: Engine, inbox: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ticks = iter(range(0, 10**6, 20))
+    clock = SimpleNamespace(monotonic=lambda: next(ticks))
+    monkeypatch.setattr("lightchallenge_dagster.steps.intake.time", clock)
+    put(inbox, f"42__{ALICE}__apple.xml", export_xml([steps(1, "2026-01-02 08:00:00 +0200")]))
+    beats: list[None] = []
+    take_in(database, inbox, NOW, lambda: beats.append(None))
+    assert len(beats) >= 2
 
 
 def test_no_inbox_is_an_empty_inbox(database: Engine, tmp_path: Path) -> None:
