@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING
 
 import pytest
 from sqlalchemy import Engine
@@ -13,6 +13,9 @@ from lightchallenge_dagster.devnet.processes import Anvil, Postgres, start_anvil
 from lightchallenge_dagster.devnet.supervisor import Supervisor
 from lightchallenge_dagster.storage.database import connect
 from lightchallenge_dagster.storage.migrate import migrate
+
+if TYPE_CHECKING:
+    from lightchallenge_dagster.devnet.deploy import Deployment
 
 _numbers = itertools.count(1)
 
@@ -71,7 +74,7 @@ def _blank_node(supervisor: Supervisor) -> Anvil:
 
 
 @pytest.fixture(scope="session")
-def _deployed(supervisor: Supervisor) -> tuple[Anvil, Any]:
+def _deployed(supervisor: Supervisor) -> tuple[Anvil, Deployment]:
     from lightchallenge_dagster.devnet.deploy import deploy
 
     node = start_anvil(supervisor, name="anvil-devnet")
@@ -96,7 +99,7 @@ def anvil(request: pytest.FixtureRequest) -> Iterator[Anvil]:
 
 
 @pytest.fixture
-def devnet(anvil: Anvil, _deployed: tuple[Anvil, Any]) -> Any:
+def devnet(anvil: Anvil, _deployed: tuple[Anvil, Deployment]) -> Deployment:
     """The contracts, freshly deployed on ``anvil``."""
     return _deployed[1]
 

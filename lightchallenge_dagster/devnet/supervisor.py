@@ -361,12 +361,17 @@ class _Reaper:
     def _tree(self, child: _Child) -> set[psutil.Process]:
         """Everything alive that ``child`` started: its descendants, and its whole session."""
         found: set[psutil.Process] = set()
-        with contextlib.suppress(psutil.NoSuchProcess):
-            root = psutil.Process(child.process.pid)
-            found = {root, *root.children(recursive=True)}
+        pid = child.process.pid
+        if child.process.poll() is None:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                root = psutil.Process(pid)
+                found = {root, *root.children(recursive=True)}
+        elif psutil.pid_exists(pid):
+            # It ended long ago and a stranger has its number now, so its session is gone too.
+            return found
         for process in psutil.process_iter():
             with contextlib.suppress(ProcessLookupError, PermissionError, psutil.Error):
-                if os.getsid(process.pid) == child.process.pid:
+                if os.getsid(process.pid) == pid:
                     found.add(process)
         return {process for process in found if _living(process)}
 

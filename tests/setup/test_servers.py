@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from sqlalchemy import Engine, text
 
+from lightchallenge_dagster.devnet.deploy import Deployment
 from lightchallenge_dagster.devnet.processes import Anvil
 
 
@@ -35,3 +36,16 @@ def test_a_chain_of_its_own_takes_flags(fresh_anvil: Callable[..., Anvil]) -> No
     node = fresh_anvil("--slots-in-an-epoch", "1")
     node.mine(5)
     assert int(node.rpc("eth_getBlockByNumber", "finalized", False)["number"], 16) == 3
+
+
+def test_the_contracts_are_on_the_chain_a_test_gets_with_them(
+    devnet: Deployment, anvil: Anvil
+) -> None:
+    assert anvil.rpc("eth_getCode", devnet.challengepay, "latest") != "0x"
+    assert anvil.rpc("eth_chainId") == hex(504)
+    anvil.mine(100)
+
+
+def test_the_contracts_chain_is_set_back_between_tests(devnet: Deployment, anvil: Anvil) -> None:
+    assert anvil.block_number() < 100
+    assert anvil.rpc("eth_getCode", devnet.challengepay, "latest") != "0x"
