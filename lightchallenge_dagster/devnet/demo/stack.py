@@ -119,14 +119,14 @@ def started(
     ``StartError`` with the last lines of the log of what did not start.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with _only_one(folder), Supervisor(_emptied(folder)) as supervisor:
+    with only_one(folder), Supervisor(emptied(folder)) as supervisor:
         say("starting PostgreSQL")
         postgres = start_postgres(supervisor)
         database_url = postgres.create("lightchallenge")
         dagster_db_url = postgres.create("dagster")
         say("starting a chain (anvil, id 504) and deploying the contracts")
         anvil = start_anvil(supervisor, arguments=("--block-time", str(BLOCK_TIME_S)))
-        plain = _plain_environment(folder)
+        plain = plain_environment()
         loading = _loading(plain, folder)
         deployment = deploy(anvil.url, min_lead_s=MIN_LEAD_S)
         say("creating the tables (lightchallenge migrate)")
@@ -212,7 +212,8 @@ def started(
 
 
 @contextlib.contextmanager
-def _only_one(folder: Path) -> Generator[None]:
+def only_one(folder: Path) -> Generator[None]:
+    """Hold ``folder`` for this process. Raises ``AnotherDemo`` when another one does."""
     with (folder.parent / f"{folder.name}.lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -221,7 +222,7 @@ def _only_one(folder: Path) -> Generator[None]:
         yield
 
 
-def _emptied(folder: Path) -> Path:
+def emptied(folder: Path) -> Path:
     """Remove what the last demo left; returns the folder of logs."""
     for path in folder.iterdir():
         if path.is_dir() and not path.is_symlink():
@@ -233,8 +234,10 @@ def _emptied(folder: Path) -> Path:
     return folder / "logs"
 
 
-def _plain_environment(folder: Path) -> dict[str, str]:
-    """None of the caller's variables but these: they may name a real deployment."""
+def plain_environment() -> dict[str, str]:
+    """For every process of the demo: of the caller's variables, which may name a real deployment,
+    only those that programs need to run at all.
+    """
     passed = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
     return passed | {"PYTHONUNBUFFERED": "1", "TZ": "UTC", "DAGSTER_DISABLE_TELEMETRY": "1"}
 
