@@ -28,12 +28,9 @@ from lightchallenge_dagster.devnet.deploy import Deployment
 from lightchallenge_dagster.devnet.errors import (
     ContractRefused,
     DevnetError,
-    NodeRefused,
-    NodeUnavailable,
 )
 from lightchallenge_dagster.devnet.node import Node
 from lightchallenge_dagster.devnet.wallets import Wallet
-from lightchallenge_dagster.errors import LightChallengeError
 
 REQUESTED, COMMITTED, REVEALED, FINALIZED = 1, 2, 3, 4
 GAS = 600_000
@@ -169,18 +166,23 @@ class Network:
         raise DevnetError(f"the network is still busy after {limit} rounds: {done[-1]}")
 
     def run(self, stop: threading.Event, *, poll_s: float = 1.0) -> None:
-        """``step`` every ``poll_s`` seconds until ``stop`` is set; outlives the node's outages."""
-        away = False
+        """``step`` every ``poll_s`` seconds until ``stop`` is set.
+
+        Outlives the node's outages, and a chain on which the contracts are still missing.
+        """
+        trouble = ""
         while not stop.is_set():
             try:
                 self.step()
-                if away:
-                    self._log("the node answers again")
-                away = False
-            except (NodeUnavailable, NodeRefused) as error:
-                if not away or isinstance(error, NodeRefused):
-                    self._log(f"waiting for the node: {error}")
-                away = True
+            except DevnetError as error:
+                # What lasts is said once.
+                if str(error) != trouble:
+                    trouble = str(error)
+                    self._log(f"waiting: {trouble}")
+            else:
+                if trouble:
+                    self._log("going on")
+                trouble = ""
             stop.wait(poll_s)
 
     # ── reading the chain ───────────────────────────────────────────────────────────────
@@ -479,11 +481,7 @@ def main(argv: list[str] | None = None) -> int:
         options.rpc, options.aivm, options.challengepay, start_block=options.start_block, log=log
     )
     log(f"worker {network.worker.address}, {len(network.validators)} validators")
-    try:
-        network.run(stop, poll_s=options.poll)
-    except LightChallengeError as error:
-        sys.stderr.write(f"{error}\n")
-        return 1
+    network.run(stop, poll_s=options.poll)
     log("stopped")
     return 0
 

@@ -33,6 +33,8 @@ class Node:
         self.url = url
         self._timeout_s = timeout_s
         self._session = requests.Session()
+        # The node is on this machine: no proxy, no .netrc, and none of the time they take.
+        self._session.trust_env = False
         self._chain_id: int | None = None
 
     def call(self, method: str, *params: object) -> Any:
@@ -87,8 +89,7 @@ class Node:
         Not made of ``eth_gasPrice``: a node suggests what was paid lately, so twice its suggestion
         doubles the suggestion with every transaction.
         """
-        base = int(self.call("eth_getBlockByNumber", "latest", False)["baseFeePerGas"], 16)
-        return {"maxFeePerGas": 4 * base + TIP_WEI, "maxPriorityFeePerGas": TIP_WEI}
+        return _fees(self.call("eth_getBlockByNumber", "latest", False))
 
     def view(
         self,
@@ -141,16 +142,22 @@ class Node:
         transaction = {"from": wallet.address, "to": to, "data": data, "value": hex(value)}
         try:
             # Against the pending block: its time is what the transaction will see.
-            gas = int(self.call("eth_estimateGas", transaction, "pending"), 16)
+            gas, nonce, latest = self.batch(
+                [
+                    ("eth_estimateGas", [transaction, "pending"]),
+                    ("eth_getTransactionCount", [wallet.address, "pending"]),
+                    ("eth_getBlockByNumber", ["latest", False]),
+                ]
+            )
         except NodeRefused as error:
             raise _refusal(error, to, data) from None
         raw = self.sign(
             wallet,
             to,
             data,
-            nonce=self.nonce(wallet.address),
-            gas=gas * 3 // 2,
-            fees=self.fees(),
+            nonce=int(nonce, 16),
+            gas=int(gas, 16) * 3 // 2,
+            fees=_fees(latest),
             value=value,
         )
         receipt = self.receipts([self.call("eth_sendRawTransaction", raw)])[0]
@@ -177,6 +184,11 @@ class Node:
             if time.monotonic() > deadline:
                 raise NodeUnavailable(f"no receipt for {missing[0]} within {timeout_s:g} s")
             time.sleep(POLL_S)
+
+
+def _fees(block: Mapping[str, Any]) -> dict[str, int]:
+    base = int(block["baseFeePerGas"], 16)
+    return {"maxFeePerGas": 4 * base + TIP_WEI, "maxPriorityFeePerGas": TIP_WEI}
 
 
 def _result(method: str, answer: Mapping[str, Any]) -> Any:

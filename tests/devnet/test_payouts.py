@@ -50,7 +50,7 @@ stakes = st.one_of(st.integers(1, 20), st.integers(1, 40 * SCALE))
 
 
 @settings(
-    max_examples=12,
+    max_examples=5,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
