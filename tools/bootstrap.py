@@ -7,6 +7,7 @@ run takes no time; what was interrupted is started over. Run by ``make install``
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import importlib.util
 import json
@@ -35,7 +36,8 @@ class BootstrapError(Exception):
 def main() -> int:
     started = time.monotonic()
     try:
-        changed = [install_python_packages(), install_project(), install_node_packages()]
+        with alone():
+            changed = [install_python_packages(), install_project(), install_node_packages()]
     except BootstrapError as error:
         sys.stderr.write(f"\nInstallation stopped: {error}\n")
         return 1
@@ -228,6 +230,16 @@ def run(command: Sequence[str | Path]) -> None:
             f"{Path(command[0]).name} failed with exit code {done.returncode} (its words are "
             "above). Is the network there? Run this again to go on"
         )
+
+
+@contextlib.contextmanager
+def alone() -> Generator[None]:
+    """Wait until no other installation works in this folder."""
+    folder = ROOT / ".local"
+    folder.mkdir(exist_ok=True)
+    with (folder / "install.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def fingerprint(*files: Path, note: str = "") -> str:
