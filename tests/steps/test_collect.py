@@ -148,6 +148,21 @@ def test_a_new_match_makes_a_new_row(database: Engine, server: Server) -> None:
     assert [len(row.data) for row in evidence(database)] == [1, 2]
 
 
+def test_a_clock_set_back_does_not_hide_the_newer_evidence(
+    database: Engine, server: Server
+) -> None:
+    a_challenge(database, 7)
+    joined(database, 7, ALICE)
+    linked(database, ALICE, "42")
+    play(server, 42, 1, NOW - timedelta(minutes=30))
+    run(database, server)
+    play(server, 42, 2, NOW - timedelta(minutes=20))
+    run(database, server, NOW - timedelta(minutes=10))
+    newest = rows(database, "select data from evidence order by created_at desc limit 1")
+    assert len(newest[0].data) == 2
+    assert run(database, server, NOW - timedelta(minutes=5)).unchanged == 1
+
+
 def test_only_matches_within_the_challenge_are_evidence(database: Engine, server: Server) -> None:
     a_challenge(database, 7, starts=-HOUR, ends=-HOUR / 2)
     joined(database, 7, ALICE)
