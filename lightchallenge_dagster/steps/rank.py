@@ -91,8 +91,11 @@ def rank(engine: Engine, partition: str, chain_now: datetime) -> RankReport:
         good = [row for row in due if row.challenge_id not in problems]
         rows = _rows(ranked, entries, good)
         written = rankings.save(connection, [row.challenge_id for row in good], rows)
+        by_challenge: dict[int, list[RankedRow]] = {}
+        for ranked_row in rows:
+            by_challenge.setdefault(ranked_row.challenge_id, []).append(ranked_row)
         for row in good:
-            of_challenge = [r for r in rows if r.challenge_id == row.challenge_id]
+            of_challenge = by_challenge.get(row.challenge_id, [])
             rankings.remember(
                 connection,
                 row.challenge_id,
@@ -161,14 +164,15 @@ def _judge_what_closes(
     chain_now: datetime,
 ) -> int:
     """Judge the closing challenges from the evidence that counts; how many wallets changed."""
-    judged = 0
+    alike: dict[datetime | None, list[int]] = {}
     for row in due:
         if row.closing:
-            waiting = verdicts.pending(
-                connection, challenge_ids=[row.challenge_id], until=limits.get(row.challenge_id)
-            )
-            judge_wallets(connection, waiting, chain_now)
-            judged += len(waiting)
+            alike.setdefault(limits.get(row.challenge_id), []).append(row.challenge_id)
+    judged = 0
+    for until, challenge_ids in alike.items():
+        waiting = verdicts.pending(connection, challenge_ids=challenge_ids, until=until)
+        judge_wallets(connection, waiting, chain_now)
+        judged += len(waiting)
     return judged
 
 
