@@ -61,7 +61,7 @@ rows as (
            n.id is not null as was_known,
            p.id is not null as exists_now,
            c.id is not null as created,
-           c.id is not null or exists (select 1 from later l where l.id = k.id) as spoken_of,
+           c.id is not null or l.id is not null as spoken_of,
            coalesce(p.wordless, true) as wordless,
            case when n.id is not null then n.before
                 when p.id is not null then jsonb_build_object(
@@ -72,6 +72,7 @@ rows as (
     left join present p on p.id = k.id
     left join known n on n.id = k.id
     left join created c on c.id = k.id
+    left join (select distinct id from later) l on l.id = k.id
 ),
 folded as (
     select r.id, r.created, r.exists_now, r.was_known, r.before,

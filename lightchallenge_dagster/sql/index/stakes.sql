@@ -6,38 +6,28 @@ with keys as (
     where challenge_id is not null and account is not null
       and event in ('ChallengePay.ChallengeCreated', 'ChallengePay.Joined')
 ),
-joins as (
-    select k.challenge_id, k.subject, l.block_number, l.log_index, l.block_timestamp, l.tx_hash,
-           (l.args ->> 'amount')::numeric as amount
-    from keys k
-    join pipeline.chain_logs l
-      on l.chain_id = :chain_id and l.challenge_id = k.challenge_id and l.account = k.subject
-    where l.event = 'ChallengePay.Joined'
-),
-creations as (
-    select k.challenge_id, k.subject, l.block_number, l.log_index, l.block_timestamp, l.tx_hash,
-           (l.snapshot ->> 'creator_contribution')::numeric - coalesce((
-               select sum(j.amount)
-               from joins j
-               where j.challenge_id = k.challenge_id and j.subject = k.subject
-                 and j.block_number <= coalesce((l.snapshot ->> 'block_number')::numeric,
-                                                l.block_number)
-           ), 0) as amount
-    from keys k
-    join pipeline.chain_logs l
-      on l.chain_id = :chain_id and l.challenge_id = k.challenge_id and l.account = k.subject
-    where l.event = 'ChallengePay.ChallengeCreated' and l.snapshot is not null
-),
 events as (
-    select * from joins
-    union all
-    select * from creations where amount > 0
+    select k.challenge_id, k.subject, l.block_number, l.log_index, l.block_timestamp, l.tx_hash,
+           (l.args ->> 'amount')::numeric as joined,
+           (l.snapshot ->> 'creator_contribution')::numeric as contribution,
+           max(case when l.event = 'ChallengePay.ChallengeCreated'
+                    then coalesce((l.snapshot ->> 'block_number')::numeric, l.block_number) end)
+               over (partition by k.challenge_id, k.subject) as read_at
+    from keys k
+    join pipeline.chain_logs l
+      on l.chain_id = :chain_id and l.challenge_id = k.challenge_id and l.account = k.subject
+    where l.event in ('ChallengePay.ChallengeCreated', 'ChallengePay.Joined')
 ),
 folded as (
-    select challenge_id, subject, sum(amount) as amount_wei,
+    select challenge_id, subject,
+           coalesce(sum(joined), 0)
+               + coalesce(greatest(max(contribution)
+                   - coalesce(sum(joined) filter (where block_number <= read_at), 0), 0), 0)
+               as amount_wei,
            (array_agg(block_timestamp order by block_number, log_index))[1] as joined_ts,
            (array_agg(tx_hash order by block_number, log_index))[1] as tx_hash
     from events
+    where joined is not null or contribution > 0
     group by challenge_id, subject
 ),
 written as (

@@ -34,6 +34,8 @@ PROJECTIONS: dict[str, str] = {
 """Projection -> its table, in the order they are computed: participants follow from stakes, job
 states from inference_requests."""
 
+_MANY = 1000
+
 _OWN_ROWS = {
     "chain_challenges": "insert into touched_logs (event, challenge_id, orphaned)"
     " select 'ChallengePay.ChallengeCreated', challenge_id, true from pipeline.chain_challenges",
@@ -97,7 +99,11 @@ def recompute(
     ``start_block`` is the first block ever indexed: what a claim or participant row of before
     says about earlier blocks is kept.
     """
+    touched = connection.execute(text("select count(*) from touched_logs")).scalar_one()
     connection.execute(text("analyze touched_logs"))
+    if touched >= _MANY:
+        # The planner takes rows that this transaction brought for none, and loops over them.
+        connection.execute(text("analyze pipeline.chain_logs"))
     wanted = set(projections)
     parameters = {"chain_id": chain_id, "start_block": start_block}
     changed: dict[str, int] = {}
