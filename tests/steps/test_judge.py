@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 
 from lightchallenge_dagster.steps import judge
 from lightchallenge_dagster.steps.judge import JudgeReport
 from lightchallenge_dagster.steps.plan import PlanPolicy, refresh_plans
+from lightchallenge_dagster.storage import rankings
 from tests import builders as build
 from tests.builders import DEADLINE, ENDS, STARTS, run, wallet
 
@@ -315,3 +317,34 @@ def test_finality_is_that_of_the_rule(database: Engine) -> None:
     assert judge.judge(database, DAY, ENDS, full=True).final == 1
     assert build.rows(database, "select final_when from pipeline.judgements") == [("ends_at",)]
     assert DEADLINE > ENDS
+
+
+def test_a_judgement_waits_for_an_intent_that_is_being_written_and_then_respects_it(
+    database: Engine,
+) -> None:
+    build.challenge(database, 7, build.distance_rule(5))
+    build.evidence(database, 7, A, [run(6)])
+    build.stake(database, 7, A)
+    judged(database)
+    build.evidence(database, 7, A, [run(1)], at=DURING)
+    with ThreadPoolExecutor(1) as pool:
+        with database.begin() as connection:
+            (winner,) = rankings.settled_winners(connection, [7], DURING, lock=True)
+            judging = pool.submit(judge.judge, database, DAY, DURING)
+            waiting = (
+                "select count(*) from pg_stat_activity"
+                " where datname = current_database() and wait_event_type = 'Lock'"
+            )
+            while not build.rows(database, waiting)[0][0]:
+                assert not judging.done()
+            connection.execute(
+                text(
+                    "insert into pipeline.intents"
+                    " (key, chain_id, kind, challenge_id, subject, signer, to_address, data)"
+                    " values ('bind', 504, 'bind', 7, :subject, '0x', '0x', '0x')"
+                ),
+                {"subject": winner.subject},
+            )
+        report = judging.result(timeout=60)
+    assert (report.frozen, report.changed) == (1, 0)
+    assert verdicts(database) == [(A, True, Decimal(6))]
