@@ -62,7 +62,7 @@ def deployed(
         opendota_url="",
         inbox=tmp_path / "inbox",
         ui_url="",
-        windows=Windows(join_s=120, run_s=60, proof_s=60, margin_s=30, reserve_s=10),
+        windows=Windows(pace=1, join_s=120, run_s=60, proof_s=60, margin_s=30, reserve_s=10),
         handles={"anvil": anvil.handle},
     )
 

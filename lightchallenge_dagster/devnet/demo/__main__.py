@@ -21,6 +21,8 @@ from lightchallenge_dagster.errors import LightChallengeError
 
 LOOK_S = 1.0
 SETTLE_S = 120.0
+# Where nobody says how wide the paper is: wide enough for the tables.
+WIDTH = 140
 INTERRUPTED = 130
 
 
@@ -43,6 +45,8 @@ def main(argv: list[str] | None = None) -> int:
     )
     options = parser.parse_args(argv)
     console = Console()
+    if not console.is_terminal:
+        console = Console(width=WIDTH)
     diary = Diary(console)
     try:
         with started(ui_port=options.ui_port, speed=options.speed, say=diary.say) as stack:
@@ -52,10 +56,10 @@ def main(argv: list[str] | None = None) -> int:
                 _stay(stack, console)
             return status
     except KeyboardInterrupt:
-        console.print("interrupted; everything is stopped", highlight=False)
+        _print(console, "interrupted; everything is stopped")
         return INTERRUPTED
     except LightChallengeError as error:
-        console.print(f"the demo failed: {error}", markup=False, highlight=False, style="red")
+        _print(console, f"the demo failed: {error}", "red")
         return 1
 
 
@@ -80,21 +84,25 @@ def _play(stack: Stack, console: Console, diary: Diary) -> int:
     finally:
         world.stop.set()
     report.show(console, snapshot.challenges, snapshot.chain)
-    console.print(f"\nThe demo's check, {time.monotonic() - begun:.0f} s after the first stake:")
+    _print(console, f"\nThe demo's check, {time.monotonic() - begun:.0f} s after the first stake:")
     for story, problem in cast.failures.items():
-        console.print(f"✗ {story}: {problem}", markup=False, highlight=False, style="red")
+        _print(console, f"✗ {story}: {problem}", "red")
     for assertion in assertions:
-        style = "green" if assertion.holds else "red"
-        console.print(str(assertion), markup=False, highlight=False, style=style)
+        _print(console, str(assertion), "green" if assertion.holds else "red")
     failed = [*cast.failures, *(one.statement for one in assertions if not one.holds)]
     if not failed:
-        console.print("everything holds", style="bold green")
+        _print(console, "everything holds", "bold green")
         return 0
-    console.print(f"{len(failed)} of the checks fail:", style="bold red")
+    _print(console, f"{len(failed)} of the checks fail:", "bold red")
     for name in failed:
-        console.print(f"  {name}", markup=False, highlight=False)
-    console.print(stack.tails("dagster", "network"), markup=False, highlight=False, style="dim")
+        _print(console, f"  {name}")
+    _print(console, stack.tails("dagster", "network"), "dim")
     return 1
+
+
+def _print(console: Console, text: str, style: str | None = None) -> None:
+    """Text as it is: nothing in it is markup, and lines end where they end."""
+    console.print(text, markup=False, highlight=False, style=style, soft_wrap=True)
 
 
 def _settled(
@@ -105,7 +113,7 @@ def _settled(
     Asset checks count only when they were evaluated after everything else held.
     """
     api = DagsterApi(stack.ui_url)
-    deadline = time.monotonic() + (SETTLE_S if patient else 0)
+    deadline = time.monotonic() + (SETTLE_S * stack.windows.pace if patient else 0)
     quiet_since: float | None = None
     while True:
         with _read(stack, world) as evidence:
@@ -134,11 +142,12 @@ def _read(stack: Stack, world: World) -> Generator[check.Evidence]:
 
 def _stay(stack: Stack, console: Console) -> None:
     """Leave everything running until Ctrl-C."""
-    console.print(f"Dagster's UI stays at {stack.ui_url}; Ctrl-C stops everything")
+    _print(console, f"Dagster's UI stays at {stack.ui_url}; Ctrl-C stops everything")
     with contextlib.suppress(KeyboardInterrupt):
         while not stack.dead():
             time.sleep(1)
-        console.print(f"{', '.join(stack.dead())} ended:\n{stack.tails(*stack.dead())}")
+        dead = stack.dead()
+        _print(console, f"{', '.join(dead)} ended by itself:\n{stack.tails(*dead)}", "red")
 
 
 def _speed(text: str) -> float:

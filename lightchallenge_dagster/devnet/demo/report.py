@@ -50,8 +50,9 @@ def show(console: Console, challenges: Sequence[DatabaseChallenge], chain: Chain
     """Print the table."""
     table = Table(title="What became of the stakes")
     for heading in HEADINGS:
+        number = heading in NUMBERS
         table.add_column(
-            heading, justify="right" if heading in NUMBERS else "left", overflow="fold"
+            heading, justify="right" if number else "left", overflow="fold", no_wrap=number
         )
     last = None
     for row in rows(challenges, chain):

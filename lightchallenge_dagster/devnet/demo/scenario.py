@@ -256,7 +256,7 @@ class Teller:
 
     def await_finalized(self, challenge: Challenge) -> None:
         """Wait until somebody (the pipeline) has finalized it."""
-        patience = 90 * self.stack.windows.join_s / 16
+        patience = 90 * self.stack.windows.pace
         self.wait(
             f"#{challenge.id} “{challenge.title}” finalized on chain "
             f"(its proof deadline: {challenge.proof_deadline_ts})",

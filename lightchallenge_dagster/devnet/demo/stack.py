@@ -49,9 +49,11 @@ Say = Callable[[str], None]
 class Windows:
     """How long the challenges leave for what, in seconds; a slow machine gets more of each.
 
-    ``margin_s`` before the proof deadline a ranking closes (``COMPETITIVE_MARGIN``).
+    ``margin_s`` before the proof deadline a ranking closes (``COMPETITIVE_MARGIN``). ``pace`` is by
+    how much everything is stretched.
     """
 
+    pace: float
     join_s: int
     run_s: int
     proof_s: int
@@ -62,6 +64,7 @@ class Windows:
     def at(cls, pace: float) -> Windows:
         """``pace`` 1 is the usual machine, 2 one that is half as fast."""
         return cls(
+            pace=pace,
             join_s=round(16 * pace),
             run_s=round(30 * pace),
             proof_s=round(75 * pace),
@@ -134,7 +137,10 @@ def started(
         load_s = loading()
         pace = min(3.0, max(1.0, load_s / USUAL_LOAD_S)) / speed
         windows = Windows.at(pace)
-        say(f"the definitions load in {load_s:.1f} s: windows are stretched by {pace:.2f}")
+        say(
+            f"the definitions load in {load_s:.1f} s here: {windows.join_s} s to join a challenge, "
+            f"{windows.run_s} s until it ends, {windows.proof_s} s more for proofs"
+        )
         say("starting a local OpenDota and the inference network")
         opendota = supervisor.spawn(
             "opendota",
@@ -239,7 +245,7 @@ def plain_environment() -> dict[str, str]:
     only those that programs need to run at all.
     """
     passed = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
-    return passed | {"PYTHONUNBUFFERED": "1", "TZ": "UTC", "DAGSTER_DISABLE_TELEMETRY": "1"}
+    return passed | {"PYTHONUNBUFFERED": "1", "TZ": "UTC"}
 
 
 def _loading(environment: Mapping[str, str], cwd: Path) -> Callable[[], float]:
