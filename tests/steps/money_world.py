@@ -232,7 +232,7 @@ class Money:
         return row
 
     def events(self, role: str, name: str) -> list[Any]:
-        return self.client.events(role, name)
+        return [event for event in self.client.events(role) if event.name == name]
 
     def transactions(self, kind: str) -> int:
         ((count,),) = builders.rows(

@@ -1,0 +1,203 @@
+"""Finalize what is over, and nothing while a winner could still be saved."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+from sqlalchemy import Engine
+
+from lightchallenge_dagster.devnet.deploy import Deployment
+from lightchallenge_dagster.steps.finalize import held_back, overdue
+from tests import builders
+from tests.steps.index_world import open_world
+from tests.steps.money_world import Money, users
+
+ALICE, BOB = users("alice", "bob")
+
+
+class Killed(BaseException):
+    """The process's end."""
+
+
+@pytest.fixture
+def money(database: Engine, devnet: Deployment) -> Iterator[Money]:
+    for world in open_world(database, devnet):
+        yield Money.of(world)
+
+
+def finalized(money: Money) -> list[int]:
+    return [event.args["id"] for event in money.events("challengepay", "Finalized")]
+
+
+def test_a_challenge_nobody_passes_is_finalized_without_a_job(money: Money) -> None:
+    challenge = money.challenge([ALICE, BOB])
+    money.to_end(challenge)
+    assert overdue(money.engine, money.now()) == []
+    money.to_deadline(challenge)
+    assert overdue(money.engine, money.now()) == [challenge]
+    assert money.finalize().finalized == [challenge]
+    assert overdue(money.engine, money.now()) == []
+    proof = money.proof(challenge)
+    assert proof["finalizationAttempted"] is True
+    assert proof["finalizationSuccess"] is True
+    assert proof["lastFinalizationError"] is None
+    assert len(proof["finalizeTxHash"]) == 66
+    assert proof["proofsSubmitted"] == 0
+    money.follow()
+    assert money.idle()
+    assert finalized(money) == [challenge]
+
+
+def test_a_paid_challenge_is_finalized_with_its_winner(money: Money) -> None:
+    challenge = money.challenge([ALICE, BOB])
+    money.passes(challenge, BOB)
+    money.requested(challenge)
+    money.settle()
+    money.answer()
+    money.settle()
+    money.follow()
+    money.to_deadline(challenge)
+    assert held_back(money.engine, money.now()) == []
+    assert money.finalize().finalized == [challenge]
+    assert money.client.challenge(challenge).outcome == 1
+    assert money.proof(challenge)["proofsSubmitted"] == 1
+
+
+def test_a_missed_winner_holds_finalize_back_until_the_deadline_is_moved(money: Money) -> None:
+    challenge = money.challenge([ALICE, BOB])
+    money.passes(challenge, BOB)
+    money.requested(challenge)
+    money.settle()
+    money.answer()
+    money.to_deadline(challenge)
+    money.client.travel(60)
+    money.follow()
+    assert overdue(money.engine, money.now()) == []
+    (held,) = held_back(money.engine, money.now())
+    assert (held.challenge_id, held.missing) == (challenge, [BOB.address])
+    assert money.finalize().held_back == [challenge]
+    assert finalized(money) == []
+    money.client.move_proof_deadline(challenge, money.now() + 600)
+    money.follow()
+    assert money.settle().proved == [f"{challenge}:{BOB.address}"]
+    money.follow()
+    money.to_deadline(challenge)
+    assert money.finalize().finalized == [challenge]
+    assert money.client.challenge(challenge).outcome == 1
+
+
+def test_the_operator_may_finalize_although_a_winner_is_missing(money: Money) -> None:
+    challenge = money.challenge([ALICE, BOB])
+    money.passes(challenge, BOB)
+    money.to_deadline(challenge)
+    assert overdue(money.engine, money.now()) == []
+    assert overdue(money.engine, money.now(), despite_missing_winners=True) == [challenge]
+    money.finalizing = replace(money.finalizing, despite_missing_winners=True)
+    assert money.finalize().finalized == [challenge]
+    assert money.client.challenge(challenge).outcome == 2
+
+
+def test_a_ranking_that_names_winners_and_has_not_closed_holds_finalize_back(
+    money: Money,
+) -> None:
+    challenge = money.challenge([ALICE, BOB])
+    builders.execute(
+        money.engine,
+        "update public.challenges set proof = proof || cast(:patch as jsonb)",
+        patch=builders.Jsonb({"params": builders.competitive(1)}),
+    )
+    money.follow()
+    money.passes(challenge, BOB, score=9, final_when="ends_at")
+    money.closes(challenge)
+    money.to_deadline(challenge)
+    assert overdue(money.engine, money.now()) == []
+    assert held_back(money.engine, money.now())[0].reason == "its ranking has not closed"
+
+
+def test_a_paused_challenge_is_not_finalized(money: Money) -> None:
+    challenge = money.challenge([ALICE, BOB])
+    money.to_deadline(challenge)
+    money.client.pause(challenge)
+    # The table does not know of the pause yet, the chain does.
+    assert money.finalize().waiting == [challenge]
+    money.follow()
+    assert overdue(money.engine, money.now()) == []
+    money.client.pause(challenge, False)
+    money.follow()
+    money.retry_now()
+    assert money.finalize().finalized == [challenge]
+
+
+def test_before_the_deadline_is_waiting_and_not_failure(money: Money) -> None:
+    challenge = money.challenge([ALICE, BOB])
+    money.to_deadline(challenge)
+    later = money.now() + 600
+    money.client.move_proof_deadline(challenge, later)
+    report = money.finalize()
+    assert report.waiting == [challenge]
+    assert report.errors == [f"{challenge}: BeforeDeadline"]
+    assert "finalizationAttempted" not in money.proof(challenge)
+    assert overdue(money.engine, money.now()) == []
+    money.client.travel_to(later)
+    money.follow()
+    money.retry_now()
+    assert money.finalize().finalized == [challenge]
+
+
+def test_a_challenge_somebody_else_finalized_is_done(money: Money) -> None:
+    challenge = money.challenge([ALICE, BOB])
+    money.to_deadline(challenge)
+    money.client.finalize(ALICE, challenge)
+    assert money.finalize().finalized == [challenge]
+    assert money.proof(challenge)["finalizationSuccess"] is True
+    assert money.transactions("finalize") == 0
+    assert overdue(money.engine, money.now()) == []
+    money.follow()
+    assert money.idle()
+
+
+def test_a_canceled_challenge_is_left_alone(money: Money) -> None:
+    challenge = money.challenge([ALICE, BOB])
+    money.client.cancel(ALICE, challenge)
+    money.to_deadline(challenge)
+    assert overdue(money.engine, money.now()) == []
+    assert money.finalize().finalized == []
+
+
+def test_a_global_pause_waits(money: Money) -> None:
+    challenge = money.challenge([ALICE, BOB])
+    money.to_deadline(challenge)
+    money.client.pause_all()
+    assert money.finalize().errors == [f"{challenge}: GlobalPausedError"]
+    assert overdue(money.engine, money.now()) == []
+    money.client.pause_all(False)
+    money.retry_now()
+    assert money.finalize().finalized == [challenge]
+
+
+@pytest.mark.parametrize("boundary", ["planned", "signed", "stored", "sent", "receipt", "mined"])
+def test_a_death_while_finalizing_leaves_one_finalization_and_a_true_row(
+    money: Money, boundary: str
+) -> None:
+    challenge = money.challenge([ALICE, BOB])
+    money.to_deadline(challenge)
+
+    def die(reached: str, _key: str) -> None:
+        if reached == boundary:
+            raise Killed
+
+    money.observe = die
+    with pytest.raises(Killed):
+        money.finalize()
+    money.observe = lambda _boundary, _key: None
+    money.finalize()
+    money.finalize()
+    money.follow()
+    assert finalized(money) == [challenge]
+    assert money.transactions("finalize") == 1
+    proof = money.proof(challenge)
+    assert proof["finalizationSuccess"] is True
+    assert len(proof["finalizeTxHash"]) == 66
+    assert money.idle()

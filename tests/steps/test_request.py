@@ -1,0 +1,207 @@
+"""One live request for each challenge, whoever dies on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from decimal import Decimal
+
+import pytest
+from sqlalchemy import Engine
+
+from lightchallenge_dagster.devnet.deploy import Deployment
+from lightchallenge_dagster.rules.prompt import Prompt
+from lightchallenge_dagster.steps.outbox import advanceable
+from lightchallenge_dagster.steps.request import requestable
+from tests import builders
+from tests.steps.index_world import open_world
+from tests.steps.money_world import BENCHMARK, MODEL, PARAMS, Money, users
+
+ALICE, BOB = users("alice", "bob")
+
+
+class Killed(BaseException):
+    """The worker's end."""
+
+
+@pytest.fixture
+def money(database: Engine, devnet: Deployment) -> Iterator[Money]:
+    for world in open_world(database, devnet):
+        yield Money.of(world)
+
+
+def test_a_queued_job_becomes_one_request_and_says_so_in_job_and_proof(money: Money) -> None:
+    challenge = money.challenge([ALICE, BOB])
+    money.passes(challenge, BOB)
+    money.dispatch()
+    assert requestable(money.engine) == [challenge]
+    report = money.request()
+    assert report.submitted == [challenge]
+    (event,) = money.events("aivm_inference", "InferenceRequestedV2")
+    job, proof = money.job(challenge), money.proof(challenge)
+    assert job["status"] == "submitted"
+    assert job["attempts"] == 0
+    assert job["worker_address"] == money.requests.worker
+    assert job["task_id"] == event.args["taskId"]
+    assert proof["taskBinding"] == {
+        "requestId": str(event.args["requestId"]),
+        "taskId": event.args["taskId"],
+        "schemaVersion": 1,
+    }
+    assert proof["verificationStatus"] == "requested"
+    assert len(proof["requestTxHash"]) == 66
+    assert proof["paramsHash"] == PARAMS
+    assert event.args["model"] == "strava.distance@1"
+    assert event.args["modelDigest"] == MODEL
+    assert event.args["detConfigHash"] == PARAMS
+    money.follow()
+    assert requestable(money.engine) == []
+    assert advanceable(money.engine) == []
+
+
+def test_the_prompt_asks_about_the_own_subject_if_it_wins_and_else_about_the_best(
+    money: Money,
+) -> None:
+    challenge = money.challenge([ALICE, BOB])
+    money.passes(challenge, ALICE, passed=False)
+    money.passes(challenge, BOB, score=7)
+    money.requested(challenge)
+    (event,) = money.events("aivm_inference", "InferenceRequestedV2")
+    ((updated_at,),) = builders.rows(
+        money.engine, "select updated_at from public.verdicts where pass"
+    )
+    prompt = Prompt(
+        challenge_id=challenge,
+        subject=BOB.address,
+        model_id="strava.distance@1",
+        model_digest=MODEL,
+        params_hash=PARAMS,
+        benchmark_hash=BENCHMARK,
+        passed=True,
+        score=Decimal(7),
+        evidence_hash=builders.HASH,
+        evaluated_ts=int(updated_at.timestamp()),
+    )
+    assert event.args["promptId"] == prompt.prompt_id()
+    assert event.args["promptHash"] == prompt.prompt_hash()
+
+
+@pytest.mark.parametrize(
+    "boundary",
+    ["planned", "simulated", "signed", "stored", "sent", "broadcast", "receipt", "mined"],
+)
+def test_a_worker_that_dies_anywhere_leaves_one_request(money: Money, boundary: str) -> None:
+    challenge = money.challenge([ALICE, BOB])
+    money.passes(challenge, BOB)
+    money.dispatch()
+
+    def die(reached: str, _key: str) -> None:
+        if reached == boundary:
+            raise Killed
+
+    money.observe = die
+    with pytest.raises(Killed):
+        money.request()
+    money.observe = lambda _boundary, _key: None
+    builders.execute(money.engine, "delete from pipeline.leases")
+    money.outbox().resume()
+    assert money.request().submitted == [challenge]
+    assert len(money.events("aivm_inference", "InferenceRequestedV2")) == 1
+    money.follow()
+    assert money.job(challenge)["status"] == "submitted"
+    assert money.job(challenge)["task_id"] is not None
+    assert requestable(money.engine) == []
+    assert advanceable(money.engine) == []
+
+
+def test_a_job_somebody_works_on_is_nobody_elses(money: Money) -> None:
+    challenge = money.challenge([ALICE, BOB])
+    money.passes(challenge, BOB)
+    money.dispatch()
+    seen: list[list[int]] = []
+    money.observe = lambda _boundary, _key: seen.append(requestable(money.engine))
+    money.request()
+    assert seen
+    assert not any(seen)
+
+
+def test_only_refusals_count_and_the_last_one_makes_the_job_dead(money: Money) -> None:
+    challenge = money.challenge([ALICE, BOB])
+    money.passes(challenge, BOB)
+    money.dispatch()
+    money.requests = replace(money.requests, request_fee_wei=5, max_attempts=2)
+    assert money.request().failed == [challenge]
+    job = money.job(challenge)
+    assert (job["status"], job["attempts"], job["last_error"]) == ("failed", 1, "InsufficientFee")
+    assert requestable(money.engine) == []
+    money.retry_now()
+    assert money.request().dead == [challenge]
+    assert money.job(challenge)["status"] == "dead"
+    money.retry_now()
+    assert requestable(money.engine) == []
+    assert money.transactions("request") == 0
+
+
+def test_an_empty_wallet_waits_without_an_attempt(money: Money) -> None:
+    challenge = money.challenge([ALICE, BOB])
+    money.passes(challenge, BOB)
+    money.dispatch()
+    money.world.rpc.call("anvil_setBalance", [money.requests.worker, "0x10"])
+    report = money.request()
+    assert report.waiting == [challenge]
+    assert money.requests.worker in report.errors[0]
+    job = money.job(challenge)
+    assert (job["status"], job["attempts"]) == ("queued", 0)
+    assert requestable(money.engine) == []
+    money.world.rpc.call("anvil_setBalance", [money.requests.worker, hex(10**18)])
+    money.retry_now()
+    assert money.request().submitted == [challenge]
+
+
+def test_a_paused_challenge_waits_and_an_ended_one_is_skipped_although_not_indexed_yet(
+    money: Money,
+) -> None:
+    challenge = money.challenge([ALICE, BOB])
+    money.passes(challenge, BOB)
+    money.dispatch()
+    money.client.pause(challenge)
+    assert money.request().waiting == [challenge]
+    assert requestable(money.engine) == []
+    money.client.pause(challenge, False)
+    money.client.travel_to(money.client.challenge(challenge).proof_deadline_ts)
+    money.client.finalize(ALICE, challenge)
+    money.retry_now()
+    assert money.request().ended == [challenge]
+    assert money.job(challenge)["status"] == "skipped"
+    assert money.events("aivm_inference", "InferenceRequestedV2") == []
+
+
+def test_nobody_passing_any_more_holds_the_request(money: Money) -> None:
+    challenge = money.challenge([ALICE, BOB])
+    money.passes(challenge, BOB)
+    money.dispatch()
+    builders.execute(money.engine, "update public.verdicts set pass = false")
+    assert money.request().waiting == [challenge]
+    assert money.job(challenge)["last_error"] == "nobody passes any more"
+    assert requestable(money.engine) == []
+
+
+def test_a_job_follows_a_network_that_was_faster_than_its_note(money: Money) -> None:
+    challenge = money.challenge([ALICE, BOB])
+    money.passes(challenge, BOB)
+    money.dispatch()
+
+    def die(reached: str, _key: str) -> None:
+        if reached == "receipt":
+            raise Killed
+
+    money.observe = die
+    with pytest.raises(Killed):
+        money.request()
+    money.observe = lambda _boundary, _key: None
+    money.answer()
+    builders.execute(money.engine, "delete from pipeline.leases")
+    money.outbox().resume()
+    money.request()
+    assert money.job(challenge)["status"] == "done"
+    assert money.proof(challenge)["verificationStatus"] == "finalized"

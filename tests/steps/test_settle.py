@@ -1,0 +1,374 @@
+"""Bindings and proofs: for settled winners, each their own, and for nobody else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine
+
+from lightchallenge_dagster.devnet.deploy import Deployment
+from lightchallenge_dagster.devnet.errors import ContractRefused
+from lightchallenge_dagster.devnet.wallets import Wallet
+from tests import builders
+from tests.steps.index_world import open_world
+from tests.steps.money_world import HOUR, Money, users
+
+ALICE, BOB, CAROL, DAVE = users("alice", "bob", "carol", "dave")
+
+
+class Killed(BaseException):
+    """The process's end."""
+
+
+@pytest.fixture
+def money(database: Engine, devnet: Deployment) -> Iterator[Money]:
+    for world in open_world(database, devnet):
+        yield Money.of(world)
+
+
+def competitive(money: Money, challenge: int, top_n: int) -> dict[str, Any]:
+    """``params`` of a competition over the challenge's own time on chain."""
+    params = builders.competitive(top_n)
+    builders.execute(
+        money.engine,
+        "update public.challenges set proof = proof || cast(:patch as jsonb) where id = :id",
+        patch=builders.Jsonb({"params": params}),
+        id=challenge,
+    )
+    money.follow()
+    return params
+
+
+def a_competition(money: Money, scores: dict[Wallet, int], *, top_n: int) -> int:
+    """A competition that has ended, was requested and answered; its ranking is closed."""
+    challenge = money.challenge(list(scores))
+    competitive(money, challenge, top_n)
+    for wallet, score in scores.items():
+        money.passes(challenge, wallet, score=score, final_when="ends_at")
+    money.to_end(challenge)
+    money.closes(challenge)
+    money.requested(challenge)
+    money.answer()
+    return challenge
+
+
+def ranking_state(money: Money) -> str:
+    ((state,),) = builders.rows(money.engine, "select state from pipeline.ranking_states")
+    return state
+
+
+def bound(money: Money, challenge: int, *wallets: Wallet) -> list[str]:
+    return [one.address for one in wallets if money.client.is_bound(challenge, one.address)]
+
+
+def test_a_threshold_winner_is_bound_proved_and_the_row_says_so(money: Money) -> None:
+    challenge = money.challenge([ALICE, BOB])
+    money.passes(challenge, BOB)
+    money.requested(challenge)
+    assert money.work() == [("bind", BOB.address)]
+    report = money.settle()
+    assert report.bound == [f"{challenge}:{BOB.address}"]
+    assert money.work() == []
+    assert bound(money, challenge, ALICE, BOB) == [BOB.address]
+    money.answer()
+    assert money.work() == [("proof", BOB.address)]
+    report = money.settle()
+    assert report.proved == [f"{challenge}:{BOB.address}"]
+    assert money.winners(challenge, [ALICE, BOB]) == [BOB.address]
+    proof = money.proof(challenge)
+    assert proof["proofsSubmitted"] == 1
+    assert proof["submitProofTxHash"] == report.proof_transactions[0]
+    assert len(proof["bindTxHash"]) == 66
+    assert money.work() == []
+    money.follow()
+    assert money.idle()
+
+
+def test_a_winner_without_a_binding_is_never_submitted(money: Money) -> None:
+    challenge = money.challenge([ALICE, BOB])
+    money.passes(challenge, BOB)
+    money.requested(challenge)
+    money.answer()
+    # The binding is refused: the worker is no dispatcher of the registry.
+    deployed = money.world.deployment
+    money.client.send(
+        deployed.admin, "task_registry", "setDispatcher", deployed.worker_address, False
+    )
+    report = money.settle()
+    assert report.refused == [f"{challenge}:{BOB.address}: NotAuthorized"]
+    assert money.transactions("proof") == 0
+    assert money.work() == []
+    money.client.send(
+        deployed.admin, "task_registry", "setDispatcher", deployed.worker_address, True
+    )
+    money.retry_now()
+    assert money.settle().proved == [f"{challenge}:{BOB.address}"]
+
+
+def test_a_pass_that_is_not_final_is_not_bound_yet(money: Money) -> None:
+    challenge = money.challenge([ALICE, BOB])
+    money.passes(challenge, BOB, final_when="ends_at")
+    money.requested(challenge)
+    assert money.work() == []
+    money.to_end(challenge)
+    assert money.work() == [("bind", BOB.address)]
+
+
+def test_a_winner_who_passes_after_the_request_is_paid_by_the_same_request(money: Money) -> None:
+    challenge = money.challenge([ALICE, BOB, CAROL])
+    money.passes(challenge, BOB)
+    money.requested(challenge)
+    money.settle()
+    money.answer()
+    money.settle()
+    money.follow()
+    money.passes(challenge, CAROL)
+    assert money.work() == [("bind", CAROL.address)]
+    money.settle()
+    assert money.winners(challenge, [ALICE, BOB, CAROL]) == [BOB.address, CAROL.address]
+    assert len(money.events("aivm_inference", "InferenceRequestedV2")) == 1
+
+
+def test_the_frozen_top_of_a_competition_wins_in_one_proof_transaction(money: Money) -> None:
+    challenge = a_competition(money, {ALICE: 3, BOB: 9, CAROL: 7, DAVE: 5}, top_n=3)
+    assert ranking_state(money) == "closed"
+    report = money.settle()
+    assert report.frozen == [challenge]
+    assert ranking_state(money) == "frozen"
+    assert len(report.proof_transactions) == 1
+    assert money.winners(challenge, [ALICE, BOB, CAROL, DAVE]) == [
+        BOB.address,
+        CAROL.address,
+        DAVE.address,
+    ]
+    assert bound(money, challenge, ALICE) == []
+    assert money.proof(challenge)["proofsSubmitted"] == 3
+    money.follow()
+    assert money.idle()
+
+
+def test_a_provisional_ranking_binds_nobody(money: Money) -> None:
+    challenge = money.challenge([ALICE, BOB], proof_window_s=4 * HOUR)
+    competitive(money, challenge, 1)
+    money.passes(challenge, BOB, score=9, final_when="ends_at")
+    money.to_end(challenge)
+    money.closes(challenge)
+    assert ranking_state(money) == "provisional"
+    money.requested(challenge)
+    money.answer()
+    assert money.work() == []
+    assert money.settle().bound == []
+
+
+def test_a_bound_wallet_that_does_not_win_is_unbound_and_cannot_win_by_itself(
+    money: Money,
+) -> None:
+    challenge = money.challenge([ALICE, BOB])
+    money.passes(challenge, BOB)
+    money.requested(challenge)
+    money.answer()
+    # An earlier worker bound the creator when it made the request.
+    task = money.job(challenge)["task_id"]
+    request_id = int(money.proof(challenge)["taskBinding"]["requestId"])
+    request = money.world.contracts.request(request_id)
+    arguments = (
+        request_id, task, request.model_digest, request.det_config_hash, "0x" + "c3" * 32, 1,
+    )  # fmt: skip
+    money.client.send(
+        money.world.deployment.worker, "task_registry", "recordBinding", challenge,
+        ALICE.address, *arguments,
+    )  # fmt: skip
+    money.follow()
+    assert ("clear", ALICE.address) in money.work()
+    report = money.settle()
+    assert report.cleared == [f"{challenge}:{ALICE.address}"]
+    assert bound(money, challenge, ALICE, BOB) == [BOB.address]
+    assert money.winners(challenge, [ALICE, BOB]) == [BOB.address]
+    assert money.work() == []
+
+
+def test_a_winner_who_submitted_for_themselves_counts_as_success(money: Money) -> None:
+    challenge = money.challenge([ALICE, BOB])
+    money.passes(challenge, BOB)
+    money.requested(challenge)
+    money.settle()
+    money.answer()
+    data = _proof_calldata(money, challenge, BOB)
+    money.client.submit_my_proof(BOB, challenge, data)
+    report = money.settle()
+    assert report.won_already == [f"{challenge}:{BOB.address}"]
+    assert money.transactions("proof") == 0
+    assert money.work() == []
+    money.follow()
+    assert money.idle()
+
+
+def _proof_calldata(money: Money, challenge: int, wallet: Wallet) -> str:
+    from lightchallenge_dagster.rules.proof import Proof
+
+    request_id = int(money.proof(challenge)["taskBinding"]["requestId"])
+    request = money.world.contracts.request(request_id)
+    proof = Proof(
+        request_id=request_id,
+        task_id=request.task_id,
+        challenge_id=challenge,
+        subject=wallet.address,
+        score=None,
+        evidence_hash=None,
+        benchmark_hash="0x" + "c3" * 32,
+        evaluated_ts=1,
+        model_digest=request.model_digest,
+        params_hash=request.det_config_hash,
+    )
+    return "0x" + proof.encode().hex()
+
+
+def test_the_contracts_take_our_proof_from_the_bound_wallet_and_from_nobody_else(
+    money: Money,
+) -> None:
+    challenge = money.challenge([ALICE, BOB])
+    money.passes(challenge, BOB)
+    money.requested(challenge)
+    money.settle()
+    money.answer()
+    money.client.submit_my_proof(ALICE, challenge, _proof_calldata(money, challenge, ALICE))
+    assert money.winners(challenge, [ALICE, BOB]) == []
+
+
+def test_a_proof_that_the_verifier_refuses_is_named_by_its_condition_and_not_sent(
+    money: Money,
+) -> None:
+    challenge = money.challenge([ALICE, BOB])
+    money.passes(challenge, BOB)
+    money.requested(challenge)
+    money.settle()
+    money.answer()
+    # Somebody with the right to rebinds the winner to a request that says nothing about it.
+    money.client.send(
+        money.world.deployment.worker, "task_registry", "recordBinding", challenge, BOB.address,
+        99, "0x" + "99" * 32, "0x" + "a1" * 32, "0x" + "b2" * 32, "0x" + "c3" * 32, 1,
+    )  # fmt: skip
+    report = money.settle()
+    assert report.refused == [f"{challenge}:{BOB.address}: it is bound to request 99, not 1"]
+    assert money.transactions("proof") == 0
+    assert money.work() == []
+    money.follow()
+    money.retry_now()
+    assert money.work() == [("bind", BOB.address)]
+    assert money.settle().proved == [f"{challenge}:{BOB.address}"]
+
+
+def test_a_proof_that_went_through_without_effect_is_never_believed(money: Money) -> None:
+    challenge = money.challenge([ALICE, BOB])
+    money.passes(challenge, BOB)
+    money.requested(challenge)
+    money.settle()
+    money.answer()
+
+    def unbind(boundary: str, key: str) -> None:
+        if boundary == "stored" and key.startswith("proof:"):
+            money.client.send(
+                money.world.deployment.worker, "task_registry", "clearBinding", challenge,
+                BOB.address,
+            )  # fmt: skip
+
+    money.observe = unbind
+    report = money.settle()
+    money.observe = lambda _boundary, _key: None
+    assert report.proved == []
+    assert report.refused == [
+        f"{challenge}:{BOB.address}: its proof was submitted and not accepted"
+    ]
+    assert money.proof(challenge)["proofsSubmitted"] == 0
+    money.follow()
+    money.retry_now()
+    assert money.settle().proved == [f"{challenge}:{BOB.address}"]
+    assert money.transactions("proof") == 2
+
+
+def test_one_bad_entry_does_not_take_the_others_down(money: Money) -> None:
+    challenge = a_competition(money, {ALICE: 1, BOB: 9, CAROL: 7, DAVE: 5}, top_n=3)
+    money.policy = replace(money.policy, receipt_timeout_s=5)
+
+    def win_alone(boundary: str, key: str) -> None:
+        # Between the preflight and the batch, one of them submits for themselves.
+        if boundary == "planned" and "batch" in key and not money.winners(challenge, [CAROL]):
+            money.client.submit_my_proof(CAROL, challenge, _proof_calldata(money, challenge, CAROL))
+
+    money.observe = win_alone
+    report = money.settle()
+    assert sorted(report.proved) == sorted(f"{challenge}:{one.address}" for one in (BOB, DAVE))
+    assert report.won_already == [f"{challenge}:{CAROL.address}"]
+    assert len(money.winners(challenge, [ALICE, BOB, CAROL, DAVE])) == 3
+
+
+@pytest.mark.parametrize("boundary", ["planned", "stored", "sent", "receipt", "mined"])
+@pytest.mark.parametrize("kind", ["bind", "proof"])
+def test_a_death_while_settling_loses_nobody_and_pays_nobody_twice(
+    money: Money, kind: str, boundary: str
+) -> None:
+    challenge = a_competition(money, {ALICE: 1, BOB: 9, CAROL: 7}, top_n=2)
+
+    def die(reached: str, key: str) -> None:
+        if reached == boundary and key.startswith(kind):
+            raise Killed
+
+    money.observe = die
+    with pytest.raises(Killed):
+        money.settle()
+    money.observe = lambda _boundary, _key: None
+    money.settle()
+    money.follow()
+    money.settle()
+    money.follow()
+    assert money.winners(challenge, [ALICE, BOB, CAROL]) == [BOB.address, CAROL.address]
+    assert len(money.events("challengepay", "WinnerMarked")) == 2
+    assert len(money.events("task_registry", "BindingRecorded")) == 2
+    assert money.transactions("proof") <= 2
+    proof = money.proof(challenge)
+    assert len(proof["submitProofTxHash"]) == 66
+    assert money.idle()
+
+
+def test_a_paused_challenge_waits_and_is_paid_when_it_goes_on(money: Money) -> None:
+    challenge = money.challenge([ALICE, BOB])
+    money.passes(challenge, BOB)
+    money.requested(challenge)
+    money.settle()
+    money.answer()
+    money.client.pause(challenge)
+    report = money.settle()
+    assert report.waiting == [f"{challenge}:{BOB.address}: ChallengePaused"]
+    assert money.work() == []
+    money.client.pause(challenge, False)
+    money.follow()
+    money.retry_now()
+    assert money.settle().proved == [f"{challenge}:{BOB.address}"]
+
+
+def test_nothing_is_sent_after_the_proof_deadline(money: Money) -> None:
+    challenge = money.challenge([ALICE, BOB])
+    money.passes(challenge, BOB)
+    money.requested(challenge)
+    money.answer()
+    deadline = money.client.challenge(challenge).proof_deadline_ts
+    money.client.travel_to(deadline + 1)
+    assert money.work() == []
+    with pytest.raises(ContractRefused):
+        money.client.submit_my_proof(BOB, challenge, _proof_calldata(money, challenge, BOB))
+
+
+def test_an_answer_that_proves_nothing_binds_nobody(money: Money) -> None:
+    challenge = money.challenge([ALICE, BOB])
+    money.passes(challenge, BOB)
+    money.requested(challenge)
+    money.answer()
+    builders.execute(
+        money.engine,
+        "update pipeline.inference_requests set response_hash = :other",
+        other="0x" + "77" * 32,
+    )
+    assert money.work() == []
