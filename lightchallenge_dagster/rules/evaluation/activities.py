@@ -13,7 +13,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any, cast
 
-from .numbers import exact, is_quantity, why_no_quantity
+from .numbers import exact, quantity_problem
 from .sifting import Sifted
 from .times import day_of, from_epoch, from_iso, noon
 
@@ -35,7 +35,7 @@ _TYPES = {
 }
 _CANONICAL = {alias: kind for kind, aliases in _TYPES.items() for alias in aliases.split()}
 
-_QUANTITIES = dict.fromkeys(
+_QUANTITIES: dict[str, None] = dict.fromkeys(
     (
         "distance_km",
         "distance_m",
@@ -189,19 +189,11 @@ def _start(raw: dict[str, Any], zone: tzinfo) -> datetime | None:
 def _problem(raw: dict[str, Any], start: datetime, end: datetime) -> str | None:
     if end < start:
         return "a record ends before it starts"
-    for name, value in raw.items():
-        if name in _QUANTITIES and value is not None and not is_quantity(value):
-            return _first_problem(raw)
+    problem = quantity_problem(raw, _QUANTITIES)
+    if problem is not None:
+        return problem
     path = raw.get("gps_path")
     return None if path is None else _path_problem(path)
-
-
-def _first_problem(raw: dict[str, Any]) -> str:
-    """The same reason whatever the order of the record's keys."""
-    bad = next(
-        name for name in _QUANTITIES if raw.get(name) is not None and not is_quantity(raw[name])
-    )
-    return f"{bad} {why_no_quantity(raw[bad])}"
 
 
 def _path_problem(path: object) -> str | None:

@@ -13,7 +13,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any, cast
 
-from .numbers import exact, is_quantity, why_no_quantity
+from .numbers import exact, quantity_problem
 from .sifting import Sifted
 from .times import from_epoch, from_iso
 
@@ -24,7 +24,9 @@ _STATISTICS = {
     "headshots": ("headshots", "headshot_count", "hs_count"),
     "damage": ("hero_damage", "damage_dealt", "total_damage_dealt"),
 }
-_QUANTITIES = dict.fromkeys(name for names in _STATISTICS.values() for name in names)
+_QUANTITIES: dict[str, None] = dict.fromkeys(
+    name for names in _STATISTICS.values() for name in names
+)
 _MARKS = frozenset(
     (
         *_QUANTITIES,
@@ -101,8 +103,11 @@ class Match:
 
 def kda_of(kills: Decimal, assists: Decimal, deaths: Decimal) -> Fraction:
     """(kills + assists) / deaths, without deaths kills + assists."""
-    both = Fraction(kills + assists)
-    return both / Fraction(deaths) if deaths else both
+    both = kills + assists
+    if not deaths:
+        return Fraction(both)
+    over, under = both.as_integer_ratio(), deaths.as_integer_ratio()
+    return Fraction(over[0] * under[1], over[1] * under[0])
 
 
 def _is_win(result: object) -> bool:
@@ -121,21 +126,17 @@ def read_matches(records: Sequence[object]) -> Sifted[Match]:
             sifted.drop("a record is not an object")
             continue
         raw = cast("dict[str, Any]", record)
-        if not any(raw.get(mark) is not None for mark in _MARKS.intersection(raw)):
+        for name, value in raw.items():
+            if value is not None and name in _MARKS:
+                break
+        else:
             sifted.drop("a record says nothing of a match")
             continue
-        bad = next(
-            (
-                name
-                for name in _QUANTITIES
-                if (value := raw.get(name)) is not None and not is_quantity(value)
-            ),
-            None,
-        )
-        if bad is None:
+        problem = quantity_problem(raw, _QUANTITIES)
+        if problem is None:
             sifted.kept.append(Match(_time(raw), raw))
         else:
-            sifted.reject(f"{bad} {why_no_quantity(raw[bad])}")
+            sifted.reject(problem)
     return sifted
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from decimal import ROUND_HALF_UP, Context, Decimal
 from fractions import Fraction
+from typing import Any
 
 LIMIT = 10**18
 """Quantities are below this; more is no measurement but a broken or forged record."""
@@ -39,7 +41,31 @@ def is_quantity(value: object) -> bool:
     return isinstance(value, Decimal) and value.is_finite() and 0 <= value < LIMIT
 
 
-def why_no_quantity(value: object) -> str:
+def quantity_problem(raw: Mapping[str, Any], quantities: Mapping[str, None]) -> str | None:
+    """What is wrong with the first of ``quantities`` that the record states wrongly, or None.
+
+    Null is absent. The answer does not depend on the order of the record's keys.
+    """
+    for name, value in raw.items():
+        if name in quantities:
+            # The common case without a call: every field of every record passes here.
+            if (
+                isinstance(value, (int, float))
+                and 0 <= value < LIMIT
+                and not isinstance(value, bool)
+            ):
+                continue
+            if value is not None and not is_quantity(value):
+                break
+    else:
+        return None
+    bad = next(
+        name for name in quantities if raw.get(name) is not None and not is_quantity(raw[name])
+    )
+    return f"{bad} {_why_no_quantity(raw[bad])}"
+
+
+def _why_no_quantity(value: object) -> str:
     """What is wrong with a value that is not a quantity, as the end of a sentence."""
     number = _finite(value)
     if number is None:

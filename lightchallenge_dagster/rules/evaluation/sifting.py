@@ -89,7 +89,7 @@ def _groups(items: Sequence[Item]) -> list[list[int]]:
         for name in _IDENTITIES:
             value = raw.get(name)
             if value is None or value == "" or isinstance(value, (bool, dict, list)):
-                continue
+                continue  # no id
             named = True
             other = by_key.setdefault((name, _identity(value)), index)
             if other != index:
