@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class LightChallengeError(Exception):
-    """Something went wrong that a person can act on: the message says what, where and what to do."""
+    """Something a person can act on: the message says what, where and what to do."""
 
 
 class PermanentError(LightChallengeError):

@@ -225,7 +225,7 @@ def variable_in_use(field: str, environ: Mapping[str, str] | None = None) -> str
 NOT_USED: dict[str, str] = {
     "CHALLENGE_DISPATCHER_SCAN_LIMIT": "dispatching is one set-based query over all challenges",
     "EVIDENCE_EVALUATOR_BATCH": "judging takes everything pending of a day at once",
-    "CHALLENGE_WORKER_CONCURRENCY": "one run at a time signs; transactions of a run go out together",
+    "CHALLENGE_WORKER_CONCURRENCY": "one run at a time signs; its transactions go out together",
     "STATUS_INDEXER_SEED_LOOKBACK": "the first block to index is START_BLOCK",
     "OAUTH_ENCRYPTION_KEY": "no provider with OAuth tokens is collected yet",
     "METADATA_REGISTRY_KEY": "MetadataRegistry is read, not written yet",

@@ -6,6 +6,7 @@ again, a projection is rebuilt from the stored logs.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 from dagster import (
     AssetExecutionContext,
@@ -34,18 +35,20 @@ from lightchallenge_dagster.rules.ranges import partition_bounds
 )
 def chain_logs(
     context: AssetExecutionContext, database: DatabaseResource, chain: ChainResource
-) -> MaterializeResult[None]:
+) -> MaterializeResult[Any]:
     """Read the partitions' blocks again and heal what differs."""
     from lightchallenge_dagster.steps import index
 
     bounds = [partition_bounds(key) for key in context.partition_keys]
+    contracts = chain.contracts()
     report = index.heal(
         database.engine(),
         chain.reader(),
         chain.index_policy(),
-        chain.contracts().challenge_snapshot,
+        contracts.challenge_snapshot,
         min(first for first, _ in bounds),
         max(last for _, last in bounds),
+        achievement=contracts.achievement_of if chain.achievement else None,
     )
     return MaterializeResult(
         metadata=report_metadata(report) | table_metadata(database.engine(), TABLES["chain_logs"])
@@ -66,7 +69,7 @@ def projection(
         owners=OWNERS[group],
         description=table.description,
     )
-    def rebuild(database: DatabaseResource, chain: ChainResource) -> MaterializeResult[None]:
+    def rebuild(database: DatabaseResource, chain: ChainResource) -> MaterializeResult[Any]:
         from lightchallenge_dagster.steps import index
 
         report = index.rebuild(database.engine(), chain.index_policy(), key)

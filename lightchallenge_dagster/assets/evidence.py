@@ -1,6 +1,7 @@
 """Evidence as an asset."""
 
 from datetime import UTC, datetime
+from typing import Any
 
 from dagster import AssetExecutionContext, BackfillPolicy, MaterializeResult, asset
 
@@ -22,7 +23,7 @@ from lightchallenge_dagster.resources.sources import EvidenceSources
 )
 def evidence(
     context: AssetExecutionContext, database: DatabaseResource, sources: EvidenceSources
-) -> MaterializeResult[None]:
+) -> MaterializeResult[Any]:
     """Collect again for the challenges that end on the partitions' days."""
     from lightchallenge_dagster.steps import collect
 

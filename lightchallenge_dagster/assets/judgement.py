@@ -69,7 +69,7 @@ def verdicts(
     database: DatabaseResource,
     chain: ChainResource,
     policy: Policy,
-) -> MaterializeResult[None]:
+) -> MaterializeResult[Any]:
     """Judge what is new or changed in the partitions."""
     from lightchallenge_dagster.steps import judge, plan
 
@@ -98,7 +98,7 @@ def rankings(
     database: DatabaseResource,
     chain: ChainResource,
     policy: Policy,
-) -> MaterializeResult[None]:
+) -> MaterializeResult[Any]:
     """Rank every competitive challenge of the partitions; close those whose time has come."""
     from lightchallenge_dagster.steps import plan, rank
 

@@ -6,7 +6,9 @@ ranges and seasons appear as the chain and the web app make them. Sensors add th
 
 from __future__ import annotations
 
-from dagster import DynamicPartitionsDefinition
+from collections.abc import Iterable
+
+from dagster import DagsterInstance, DynamicPartitionsDefinition
 
 #: UTC day a challenge ends ("2026-11-21"), plus "unscheduled" for previews and unknown challenges.
 CHALLENGE_DAYS = DynamicPartitionsDefinition(name="challenge_day")
@@ -16,3 +18,13 @@ BLOCK_RANGES = DynamicPartitionsDefinition(name="block_range")
 
 #: ``seasons.id``.
 SEASONS = DynamicPartitionsDefinition(name="season")
+
+
+def add_keys(
+    instance: DagsterInstance, partitions: DynamicPartitionsDefinition, keys: Iterable[str]
+) -> None:
+    """Make ``keys`` known where they are not; called by ticks before they launch runs for them."""
+    name = str(partitions.name)
+    new = sorted(set(keys) - set(instance.get_dynamic_partitions(name)))
+    if new:
+        instance.add_dynamic_partitions(name, new)

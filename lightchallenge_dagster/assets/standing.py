@@ -1,5 +1,7 @@
 """Season standings and reputation as assets."""
 
+from typing import Any
+
 from dagster import (
     AllPartitionMapping,
     AssetDep,
@@ -41,7 +43,7 @@ from lightchallenge_dagster.resources.database import DatabaseResource
 )
 def season_standings(
     context: AssetExecutionContext, database: DatabaseResource
-) -> MaterializeResult[None]:
+) -> MaterializeResult[Any]:
     """Compute the partitions' seasons."""
     from lightchallenge_dagster.steps import standings
 
@@ -60,7 +62,7 @@ def season_standings(
     owners=OWNERS[STANDING],
     description=TABLES["reputation"].description,
 )
-def reputation(database: DatabaseResource) -> MaterializeResult[None]:
+def reputation(database: DatabaseResource) -> MaterializeResult[Any]:
     """Compute every wallet's points and level."""
     from lightchallenge_dagster.steps import reputation as step
 

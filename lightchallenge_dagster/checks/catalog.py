@@ -256,6 +256,14 @@ CHECKS: list[Check] = [
         "The challenge is held back from settlement. Materialize its day of rankings.",
     ),
     _rows(
+        "rankings_quarantined",
+        "rankings",
+        ERROR,
+        "Every ranking could be computed and agrees with what it was computed from.",
+        "The challenge is held back from settlement. Correct what the problem names, then "
+        "materialize its day of rankings.",
+    ),
+    _rows(
         "ranked_have_stake",
         "rankings",
         ERROR,

@@ -1,5 +1,8 @@
 """The live follower: one range of blocks from the node into every indexed table."""
 
+# Dagster's own decorators are typed in part only.
+# pyright: reportUnknownVariableType=false
+
 from dagster import AssetMaterialization, OpExecutionContext, job, op
 
 from lightchallenge_dagster.assets.catalog import TABLES
@@ -25,12 +28,14 @@ def follow_blocks(
     engine = database.engine()
     name = follow_lease(chain.chain_id)
     with lease.held(engine, name, context.run_id, context.run_tags) as heartbeat:
+        contracts = chain.contracts()
         report = index.follow(
             engine,
             chain.reader(),
             chain.index_policy(),
-            chain.contracts().challenge_snapshot,
+            contracts.challenge_snapshot,
             heartbeat,
+            achievement=contracts.achievement_of if chain.achievement else None,
         )
     metadata = report_metadata(report)
     context.add_output_metadata(metadata)

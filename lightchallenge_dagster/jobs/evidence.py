@@ -1,5 +1,8 @@
 """Evidence coming in: provider APIs on a schedule, uploads as they arrive."""
 
+# Dagster's own decorators are typed in part only.
+# pyright: reportUnknownVariableType=false
+
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -26,10 +29,12 @@ def collect_from_providers(
     from lightchallenge_dagster.steps import collect
 
     engine = database.engine()
-    with lease.held(engine, COLLECT_LEASE, context.run_id, context.run_tags):
+    with lease.held(engine, COLLECT_LEASE, context.run_id, context.run_tags) as heartbeat:
         report = collect.collect(
-            engine, sources.clients(), sources.lookback_days, datetime.now(UTC)
+            engine, sources.clients(), sources.lookback_days, datetime.now(UTC), heartbeat
         )
+    for failure in report.failed:
+        context.log.warning(failure)
     _report(context, database, report, report.partitions)
 
 
@@ -41,8 +46,8 @@ def take_in_files(
     from lightchallenge_dagster.steps import intake
 
     engine = database.engine()
-    with lease.held(engine, INTAKE_LEASE, context.run_id, context.run_tags):
-        report = intake.take_in(engine, sources.inbox_path(), datetime.now(UTC))
+    with lease.held(engine, INTAKE_LEASE, context.run_id, context.run_tags) as heartbeat:
+        report = intake.take_in(engine, sources.inbox_path(), datetime.now(UTC), heartbeat)
     for name, reason in report.rejected:
         context.log.warning("upload %s was rejected: %s", name, reason)
     _report(context, database, report, report.partitions)

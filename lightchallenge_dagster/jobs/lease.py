@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -35,7 +35,7 @@ def held(
     tags: Mapping[str, str],
     *,
     keep_handed_over: bool = False,
-) -> Iterator[Callable[[], None]]:
+) -> Generator[Callable[[], None]]:
     """Hold the lease ``name`` while the body runs; yields the heartbeat to call along the way.
 
     A run launched by a sensor takes over the lease that the sensor took for it (its tags carry the

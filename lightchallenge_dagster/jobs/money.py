@@ -4,7 +4,10 @@ Jobs, not assets: nobody may trigger a payment by materializing something. Dagst
 here; the outbox is the retry, and every effect happens at most once however often a job runs.
 """
 
-from collections.abc import Iterator
+# Dagster's own decorators are typed in part only.
+# pyright: reportUnknownVariableType=false
+
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -63,7 +66,7 @@ def bind_and_prove(
             outbox,
             chain.now_ts(),
             settle.SettlePolicy(
-                worker=signers.worker().address, finalizer=signers.finalizer().address
+                binder=signers.worker().address, prover=signers.finalizer().address
             ),
         )
     _report(context, database, settled)
@@ -101,7 +104,7 @@ def _sending(
     chain: ChainResource,
     signers: SignersResource,
     lease_name: str,
-) -> Iterator["Outbox"]:
+) -> Generator["Outbox"]:
     """The outbox with both wallets, under the job's lease."""
     from lightchallenge_dagster.steps.outbox import Outbox, OutboxPolicy
 

@@ -1,5 +1,8 @@
 """Upkeep of Dagster's own history: event log rows grow for ever otherwise."""
 
+# Dagster's own decorators are typed in part only.
+# pyright: reportUnknownVariableType=false
+
 from datetime import UTC, datetime, timedelta
 
 from dagster import (

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from dagster import ConfigurableResource
 
 if TYPE_CHECKING:
-    from lightchallenge_dagster.steps.request import RequestPolicy
     from lightchallenge_dagster.steps.plan import PlanPolicy
+    from lightchallenge_dagster.steps.request import RequestPolicy
 
 
 class Policy(ConfigurableResource):  # pyright: ignore[reportMissingTypeArgument]

@@ -1,5 +1,8 @@
 """Collection, overdue finalizations, standings, retention: each looks first, then launches."""
 
+# Dagster's own decorators are typed in part only.
+# pyright: reportUnknownVariableType=false
+
 from dagster import (
     DefaultScheduleStatus,
     RunRequest,
@@ -9,6 +12,7 @@ from dagster import (
     schedule,
 )
 
+from lightchallenge_dagster.assets.partitions import SEASONS, add_keys
 from lightchallenge_dagster.jobs.evidence import COLLECT_LEASE, collect_evidence
 from lightchallenge_dagster.jobs.money import FINALIZE_LEASE, finalize_challenges
 from lightchallenge_dagster.jobs.upkeep import KEEP_RUNS_DAYS, old_runs, prune_run_history
@@ -65,9 +69,12 @@ def overdue_finalizations(
     default_status=RUNNING,
     description="Compute the standings of seasons that changed.",
 )
-def hourly_standings(database: DatabaseResource) -> list[RunRequest] | SkipReason:
+def hourly_standings(
+    context: ScheduleEvaluationContext, database: DatabaseResource
+) -> list[RunRequest] | SkipReason:
     """Every hour."""
     found = standings_work(database)
+    add_keys(context.instance, SEASONS, [str(work.partition_key) for work in found])
     return requests_or_reason(database.engine(), found, idle="every season's standings are current")
 
 

@@ -1,19 +1,21 @@
 """The block sensor: follows the chain, launches a run only when there is something to store."""
 
+# Dagster's own decorators are typed in part only.
+# pyright: reportUnknownVariableType=false
+
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from dagster import (
-    AddDynamicPartitionsRequest,
     DefaultSensorStatus,
     RunRequest,
     SensorDefinition,
     SensorEvaluationContext,
-    SensorResult,
+    SkipReason,
     sensor,
 )
 
-from lightchallenge_dagster.assets.partitions import BLOCK_RANGES
+from lightchallenge_dagster.assets.partitions import BLOCK_RANGES, add_keys
 from lightchallenge_dagster.jobs.chain import follow_chain, follow_lease
 from lightchallenge_dagster.jobs.lease import LAUNCH_TTL_S, NAME_TAG, TOKEN_TAG
 from lightchallenge_dagster.resources.chain import ChainResource
@@ -40,11 +42,11 @@ def block_sensor(interval_s: int) -> SensorDefinition:
         job=follow_chain,
         minimum_interval_seconds=interval_s,
         default_status=DefaultSensorStatus.RUNNING,
-        description="New confirmed blocks: the tick commits empty ones, one run indexes the others.",
+        description="New confirmed blocks: empty ones are committed here, one run indexes others.",
     )
     def look_at_chain(
         context: SensorEvaluationContext, database: DatabaseResource, chain: ChainResource
-    ) -> SensorResult:
+    ) -> RunRequest | SkipReason:
         from lightchallenge_dagster.steps import index
 
         engine = database.engine()
@@ -52,20 +54,20 @@ def block_sensor(interval_s: int) -> SensorDefinition:
         name = follow_lease(chain.chain_id)
         token = _take(engine, name)
         if token is None:
-            return SensorResult(skip_reason="in flight: a run is indexing a range")
-        outlook: "Outlook | None" = None
+            return SkipReason("in flight: a run is indexing a range")
         try:
             outlook = index.look(engine, chain.reader(), policy)
-        finally:
+        except BaseException:
             # An outage must not cost the next tick: the lease is kept for a launched run only.
-            if outlook is None or not outlook.waiting:
-                _give_back(engine, name, token)
+            _give_back(engine, name, token)
+            raise
         if not outlook.waiting:
-            return SensorResult(skip_reason=outlook.reason)
-        return SensorResult(
-            run_requests=[_request(outlook, name, token)],
-            dynamic_partitions_requests=_new_ranges(context, outlook),
+            _give_back(engine, name, token)
+            return SkipReason(outlook.reason)
+        add_keys(
+            context.instance, BLOCK_RANGES, partitions_of(outlook.from_block, outlook.to_block)
         )
+        return _request(outlook, name, token)
 
     return look_at_chain
 
@@ -89,11 +91,3 @@ def _request(outlook: "Outlook", name: str, token: int) -> RunRequest:
             "lightchallenge/blocks": f"{outlook.from_block}-{outlook.to_block}",
         },
     )
-
-
-def _new_ranges(
-    context: SensorEvaluationContext, outlook: "Outlook"
-) -> list[AddDynamicPartitionsRequest]:
-    known = set(context.instance.get_dynamic_partitions(str(BLOCK_RANGES.name)))
-    keys = [key for key in partitions_of(outlook.from_block, outlook.to_block) if key not in known]
-    return [BLOCK_RANGES.build_add_request(keys)] if keys else []

@@ -1,5 +1,8 @@
 """The upload sensor: a file in the inbox is work."""
 
+# Dagster's own decorators are typed in part only.
+# pyright: reportUnknownVariableType=false
+
 from dagster import DefaultSensorStatus, RunRequest, SensorDefinition, SkipReason, sensor
 
 from lightchallenge_dagster.jobs.evidence import INTAKE_LEASE, take_in_uploads

@@ -1,5 +1,8 @@
 """The health sensor: every check, every half minute, without a run."""
 
+# Dagster's own decorators are typed in part only.
+# pyright: reportUnknownVariableType=false
+
 import json
 import time
 from typing import Any

@@ -1,33 +1,29 @@
 """Work sensors of judgement and standing: evidence to judge, rankings to close, seasons, mints."""
 
+# Dagster's own decorators are typed in part only.
+# pyright: reportUnknownVariableType=false
+
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
 from dagster import (
-    AddDynamicPartitionsRequest,
     AssetKey,
     DefaultSensorStatus,
-    DynamicPartitionsDefinition,
     RunRequest,
     SensorDefinition,
     SensorEvaluationContext,
-    SensorResult,
     SkipReason,
     define_asset_job,
     sensor,
 )
 
 from lightchallenge_dagster.assets.judgement import judgement_lease
-from lightchallenge_dagster.assets.partitions import CHALLENGE_DAYS, SEASONS
+from lightchallenge_dagster.assets.partitions import CHALLENGE_DAYS, SEASONS, add_keys
 from lightchallenge_dagster.resources.chain import ChainResource
 from lightchallenge_dagster.resources.database import DatabaseResource
 from lightchallenge_dagster.resources.policy import Policy
 from lightchallenge_dagster.sensors.work import Work, requests_or_reason
 from lightchallenge_dagster.storage.chain_time import confirmed_now
 from lightchallenge_dagster.storage.partitions import challenge_days
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 judge_and_rank = define_asset_job(
     "judge_and_rank",
@@ -59,7 +55,7 @@ def judgement_sensor(interval_s: int) -> SensorDefinition:
         database: DatabaseResource,
         chain: ChainResource,
         policy: Policy,
-    ) -> SensorResult:
+    ) -> list[RunRequest] | SkipReason:
         from lightchallenge_dagster.steps import judge, plan, rank
 
         engine = database.engine()
@@ -73,10 +69,8 @@ def judgement_sensor(interval_s: int) -> SensorDefinition:
             _judgement(day, to_judge.get(day, 0), to_rank.get(day, 0))
             for day in sorted({*to_judge, *to_rank})
         ]
-        return _sensor_result(
-            requests_or_reason(engine, found, idle="every verdict and ranking is current"),
-            _new_keys(context, CHALLENGE_DAYS, {*days, *to_judge, *to_rank}),
-        )
+        add_keys(context.instance, CHALLENGE_DAYS, {*days, *to_judge, *to_rank})
+        return requests_or_reason(engine, found, idle="every verdict and ranking is current")
 
     return look_for_evidence
 
@@ -93,13 +87,11 @@ def standings_sensor(interval_s: int) -> SensorDefinition:
     )
     def look_for_results(
         context: SensorEvaluationContext, database: DatabaseResource
-    ) -> SensorResult:
+    ) -> list[RunRequest] | SkipReason:
         engine = database.engine()
         found = standings_work(database)
-        return _sensor_result(
-            requests_or_reason(engine, found, idle="every season's standings are current"),
-            _new_keys(context, SEASONS, [str(work.partition_key) for work in found]),
-        )
+        add_keys(context.instance, SEASONS, [str(work.partition_key) for work in found])
+        return requests_or_reason(engine, found, idle="every season's standings are current")
 
     return look_for_results
 
@@ -144,21 +136,3 @@ def _judgement(day: str, to_judge: int, to_rank: int) -> Work:
         partition_key=day,
         selection=[VERDICTS, RANKINGS] if to_judge else [RANKINGS],
     )
-
-
-def _new_keys(
-    context: SensorEvaluationContext,
-    partitions: DynamicPartitionsDefinition,
-    keys: "Iterable[str]",
-) -> list[AddDynamicPartitionsRequest]:
-    known = set(context.instance.get_dynamic_partitions(str(partitions.name)))
-    new = sorted(set(keys) - known)
-    return [partitions.build_add_request(new)] if new else []
-
-
-def _sensor_result(
-    outcome: list[RunRequest] | SkipReason, added: list[AddDynamicPartitionsRequest]
-) -> SensorResult:
-    if isinstance(outcome, SkipReason):
-        return SensorResult(skip_reason=outcome, dynamic_partitions_requests=added)
-    return SensorResult(run_requests=outcome, dynamic_partitions_requests=added)

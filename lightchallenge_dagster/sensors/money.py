@@ -1,6 +1,9 @@
 """Work sensors of the money jobs: requests, settlements, finalizations."""
 
-from collections.abc import Callable, Sequence
+# Dagster's own decorators are typed in part only.
+# pyright: reportUnknownVariableType=false
+
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from dagster import (
@@ -29,8 +32,8 @@ from lightchallenge_dagster.storage.chain_time import confirmed_now
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
-#: What a money sensor asks: the challenges with something to do at this chain time.
-FindChallenges = Callable[["Engine", int, Policy], Sequence[int]]
+#: What a money sensor asks: what there is to do at this chain time, in words.
+FindDue = Callable[["Engine", int, Policy], Sequence[str]]
 
 
 def request_sensor(interval_s: int) -> SensorDefinition:
@@ -54,45 +57,54 @@ def finalization_sensor(interval_s: int) -> SensorDefinition:
     )
 
 
-def requests_due(engine: "Engine", now: int, policy: Policy) -> list[int]:
+def requests_due(engine: "Engine", now: int, policy: Policy) -> list[str]:
     """Challenges whose job can be queued or submitted."""
     from lightchallenge_dagster.steps import dispatch, request
 
     del policy
-    return sorted({*dispatch.dispatchable(engine, now), *request.requestable(engine)})
+    return _named({*dispatch.dispatchable(engine, now), *request.requestable(engine)})
 
 
-def settlements_due(engine: "Engine", now: int, policy: Policy) -> list[int]:
-    """Challenges with a binding or a proof to send."""
-    from lightchallenge_dagster.steps import settle
+def settlements_due(engine: "Engine", now: int, policy: Policy) -> list[str]:
+    """Challenges with a binding or a proof to send, and sent transactions to follow up."""
+    from lightchallenge_dagster.steps import outbox, settle
 
     del policy
-    return sorted({work.challenge_id for work in settle.unsettled(engine, now)})
+    return [
+        *_named({work.challenge_id for work in settle.unsettled(engine, now)}),
+        *outbox.advanceable(engine),
+    ]
 
 
-def finalizations_due(engine: "Engine", now: int, policy: Policy) -> list[int]:
+def finalizations_due(engine: "Engine", now: int, policy: Policy) -> list[str]:
     """Challenges to finalize."""
     from lightchallenge_dagster.steps import finalize
 
-    return finalize.overdue(
-        engine, now, despite_missing_winners=policy.finalize_despite_missing_winners
+    return _named(
+        finalize.overdue(
+            engine, now, despite_missing_winners=policy.finalize_despite_missing_winners
+        )
     )
 
 
 def money_work(
-    engine: "Engine", chain: ChainResource, policy: Policy, lease: str, due: FindChallenges
+    engine: "Engine", chain: ChainResource, policy: Policy, lease: str, due: FindDue
 ) -> list[Work]:
     """One run for everything that is due at confirmed chain time; nothing before that is known."""
     with engine.connect() as connection:
         now = confirmed_now(connection, chain.chain_id)
-    challenges = due(engine, now, policy) if now is not None else []
-    if not challenges:
+    if now is None:
         return []
-    return [Work(f"challenges {', '.join(str(number) for number in challenges)}", lease)]
+    found = due(engine, now, policy)
+    return [Work(", ".join(found), lease)] if found else []
+
+
+def _named(challenge_ids: Iterable[int]) -> list[str]:
+    return [f"challenge {number}" for number in sorted(set(challenge_ids))]
 
 
 def _money_sensor(
-    name: str, job: JobDefinition, lease: str, interval_s: int, due: FindChallenges
+    name: str, job: JobDefinition, lease: str, interval_s: int, due: FindDue
 ) -> SensorDefinition:
     @sensor(
         name=name,

@@ -70,6 +70,8 @@ def collect(
     lookback_days: int,
     now: datetime,
     heartbeat: Callable[[], None] | None = None,
+    *,
+    partitions: Sequence[str] | None = None,
 ) -> CollectReport:
     """Fetch each account once and store it for every challenge that it is due for.
 
@@ -77,10 +79,13 @@ def collect(
     found and that are now older than ``lookback_days`` stay in the evidence. A provider that says
     "too many requests", or does not answer for three accounts in a row, is not asked further in
     this run; an account that fails otherwise stops nobody else. Each wallet's evidence is a
-    transaction of its own. ``heartbeat`` is called before each account.
+    transaction of its own. ``heartbeat`` is called before each account; ``partitions`` narrows the
+    work to challenges that end on those days.
     """
     with engine.connect() as connection:
-        found = evidence.targets(connection, {p: COLLECTED.get(p) for p in clients}, now)
+        found = evidence.targets(
+            connection, {p: COLLECTED.get(p) for p in clients}, now, partitions
+        )
     counts: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
     skipped: dict[str, int] = defaultdict(int)
     failed: list[str] = []
@@ -119,7 +124,7 @@ def collect(
                     challenges.add(target.challenge_id)
 
     with engine.connect() as connection:
-        partitions = evidence.partitions(connection, challenges)
+        touched = evidence.partitions(connection, challenges)
 
     def total(name: str) -> int:
         return sum(count.get(name, 0) for count in counts.values())
@@ -134,7 +139,7 @@ def collect(
         skipped=dict(skipped),
         by_provider={provider: dict(mine) for provider, mine in counts.items()},
         challenges=sorted(challenges),
-        partitions=partitions,
+        partitions=touched,
     )
 
 

@@ -104,7 +104,7 @@ def wallet_balances(rpc: Rpc, wallets: Mapping[str, str]) -> Findings:
 
 
 def dispatcher_roles(contracts: Contracts, *, worker: str, finalizer: str) -> Findings:
-    """Roles the configured wallets lack: registry dispatcher (worker), ChallengePay's (finalizer)."""
+    """Roles that are missing: the registry's for the worker, ChallengePay's for the other."""
     missing: list[tuple[str, str, str]] = []
     try:
         if not contracts.may_record_bindings(worker):

@@ -89,16 +89,24 @@ class Target:
 
 
 def targets(
-    connection: Connection, collected: Mapping[str, str | None], now: datetime | None
+    connection: Connection,
+    collected: Mapping[str, str | None],
+    now: datetime | None,
+    partitions: Iterable[str] | None = None,
 ) -> list[Target]:
     """Everything that can be collected at ``now`` (None: the database's clock).
 
     ``collected`` has the lowercase providers and the identity platform that knows their account
-    id. Ordered by challenge, wallet, provider.
+    id; ``partitions`` narrows to challenges of those days. Ordered by challenge, wallet, provider.
     """
     rows = connection.execute(
         text(sql.load("evidence/targets")),
-        {"now": now, "providers": list(collected), "platforms": list(collected.values())},
+        {
+            "now": now,
+            "providers": list(collected),
+            "platforms": list(collected.values()),
+            "partitions": None if partitions is None else list(partitions),
+        },
     )
     return [Target(*row) for row in rows]
 

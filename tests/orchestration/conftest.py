@@ -35,8 +35,8 @@ class World:
 
     def without_a_node(self) -> dict[str, Any]:
         """The same resources with nothing listening where the node should be."""
-        chain = self.resources["chain"].model_copy(update={"rpc_url": NO_NODE})
-        return {**self.resources, "chain": chain}
+        chain = self.resources["chain"].model_dump() | {"rpc_url": NO_NODE}
+        return {**self.resources, "chain": ChainResource(**chain)}
 
 
 @pytest.fixture
@@ -77,4 +77,11 @@ def world(
 @pytest.fixture
 def instance() -> Iterator[DagsterInstance]:
     with DagsterInstance.ephemeral() as instance:
+        yield instance
+
+
+@pytest.fixture(scope="session")
+def lasting_instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DagsterInstance]:
+    """For schedules: their context finds its instance again by reference."""
+    with DagsterInstance.local_temp(str(tmp_path_factory.mktemp("dagster"))) as instance:
         yield instance

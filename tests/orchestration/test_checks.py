@@ -372,6 +372,20 @@ CASES = [
         sql("update public.rankings set winner = true where rank = 1"),
     ),
     Case(
+        "rankings_quarantined",
+        at(
+            b.insert,
+            "pipeline.ranking_states",
+            challenge_id=7,
+            state="provisional",
+            inputs_hash="inputs",
+            ranked=2,
+            winners=0,
+            problem="the score of 0xab is NaN",
+        ),
+        sql("update pipeline.ranking_states set problem = null"),
+    ),
+    Case(
         "ranked_have_stake",
         in_order(ranking(ANN, 1, 9, winner=True), at(b.verdict, 7, ANN)),
         at(b.stake, 7, ANN),

@@ -44,5 +44,7 @@ select distinct on (challenge.id, lower(participant.subject), collected.provider
    and case when jsonb_typeof(model.sources) = 'array' and model.sources <> '[]'
             then lower(model.sources::text)::jsonb @> to_jsonb(collected.provider)
             else true end
+   and (cast(:partitions as text[]) is null
+        or coalesce(plan.partition_key, 'unscheduled') = any(cast(:partitions as text[])))
  order by challenge.id, lower(participant.subject), collected.provider,
           account.updated_at desc, binding.updated_at desc nulls last
