@@ -85,7 +85,8 @@ def held_back(engine: Engine, chain_now_ts: int) -> list[HeldBack]:
             reason = f"{len(wallets)} winners in the database are not winners on chain"
             held.append(HeldBack(one.challenge_id, wallets, reason))
         elif one.unclosed:
-            held.append(HeldBack(one.challenge_id, [], "its ranking has not closed"))
+            reason = "its ranking has not closed, or is quarantined"
+            held.append(HeldBack(one.challenge_id, [], reason))
     return held
 
 

@@ -117,7 +117,9 @@ class Outbox:
 
     ``observe(boundary, key)`` is called at each boundary a process may die at: ``planned``,
     ``simulated``, ``signed`` (not stored yet), ``stored``, ``sent`` (not recorded yet),
-    ``broadcast``, ``receipt`` (not recorded yet), ``mined``.
+    ``broadcast``, ``receipt`` (not recorded yet), ``mined``; and with ``waiting`` every
+    ``poll_s`` seconds between the last two, so that a caller can show that it is alive. What it
+    raises ends the call.
     """
 
     def __init__(
@@ -359,18 +361,22 @@ class Outbox:
     def _follow(self, keys: Sequence[str]) -> dict[str, Outcome]:
         """Broadcast what is unsent and wait for blocks, as long as the policy allows."""
         deadline = time.monotonic() + self.policy.receipt_timeout_s
-        outcomes = self._look(self._load(keys), _Tally())
-        while True:
-            open_keys = [key for key in keys if outcomes[key].state == "pending"]
-            if not open_keys or time.monotonic() >= deadline:
-                return outcomes
-            time.sleep(self.policy.poll_s)
+        outcomes = {key: Outcome(key, "pending") for key in keys}
+        tally: _Tally | None = _Tally()
+        while open_keys := [key for key in keys if outcomes[key].state == "pending"]:
             try:
-                outcomes |= self._look(self._load(open_keys), None)
-            except RpcUnavailable as error:
-                # Everything is stored; the next resume asks again.
+                outcomes |= self._look(self._load(open_keys), tally)
+                tally = None
+            except (RpcError, RpcUnavailable) as error:
+                # Everything is stored: this asks again, and then the next resume does.
                 for key in open_keys:
                     outcomes[key] = replace(outcomes[key], error=str(error))
+            if time.monotonic() >= deadline:
+                break
+            if any(outcomes[key].state == "pending" for key in open_keys):
+                self._observe("waiting", open_keys[0])
+                time.sleep(self.policy.poll_s)
+        return outcomes
 
     def _load(self, keys: Sequence[str]) -> list[StoredIntent]:
         with self._engine.begin() as connection:
@@ -538,9 +544,12 @@ def _last_hash(txs: Sequence[StoredTransaction]) -> str | None:
 
 
 def advanceable(engine: Engine) -> list[str]:
-    """Keys of intents that ``Outbox.resume`` can move on now (for sensor ticks: one cheap query).
+    """Keys of intents that ``Outbox.resume`` can move on now (for sensor ticks: two cheap queries).
 
-    Empty while everything in flight was looked at recently, or waits for confirmations.
+    A mined intent whose block the indexer has confirmed, by number and hash, is marked final here,
+    so that mere confirmations launch no run. Empty while everything in flight was looked at
+    recently, or waits for confirmations.
     """
     with engine.begin() as connection:
+        storage.confirm_indexed(connection)
         return storage.advanceable(connection)

@@ -320,6 +320,11 @@ def record_signed(
     )
 
 
+def confirm_indexed(connection: Connection) -> int:
+    """Make mined intents final whose very block the indexer has confirmed; returns how many."""
+    return connection.execute(text(sql.load("outbox/confirm_indexed"))).rowcount
+
+
 # ── what became of it ───────────────────────────────────────────────────────────────────
 
 

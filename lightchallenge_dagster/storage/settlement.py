@@ -54,7 +54,8 @@ class Ended:
     """An active, unpaused challenge past its end and proof deadline.
 
     ``intent_status``, ``waiting``, ``block_number`` and ``failing`` are of the last attempt to
-    finalize it. ``unclosed``: its ranking names winners and has not closed.
+    finalize it. ``unclosed``: a competition with something to win whose ranking has not closed, or
+    whose ranked winners are not all winners on chain.
     """
 
     challenge_id: int

@@ -113,7 +113,24 @@ def test_a_ranking_that_names_winners_and_has_not_closed_holds_finalize_back(
     money.closes(challenge)
     money.to_deadline(challenge)
     assert overdue(money.engine, money.now()) == []
-    assert held_back(money.engine, money.now())[0].reason == "its ranking has not closed"
+    (held,) = held_back(money.engine, money.now())
+    assert "ranking has not closed" in held.reason
+
+
+def test_a_competition_that_was_never_ranked_is_held_back_as_long_as_somebody_could_win(
+    money: Money,
+) -> None:
+    challenge = money.challenge([ALICE, BOB])
+    builders.execute(
+        money.engine,
+        "update public.challenges set proof = proof || cast(:patch as jsonb)",
+        patch=builders.Jsonb({"params": builders.competitive(1)}),
+    )
+    money.follow()
+    money.to_deadline(challenge)
+    assert overdue(money.engine, money.now()) == [challenge]
+    money.passes(challenge, BOB, score=9, final_when="ends_at")
+    assert overdue(money.engine, money.now()) == []
 
 
 def test_a_paused_challenge_is_not_finalized(money: Money) -> None:

@@ -337,6 +337,36 @@ def test_what_a_node_says_about_a_broadcast_is_checked_on_the_chain(
     assert len(rows(database, "transactions")) == 1
 
 
+class Gone(Rpc):
+    """A node that is lost as soon as a transaction was sent."""
+
+    lost = False
+
+    def call(self, method: str, params: Sequence[Any] = ()) -> Any:
+        if self.lost:
+            raise RpcTimeout(f"{method}: no answer in 20 s")
+        answer = super().call(method, params)
+        self.lost = method == "eth_sendRawTransaction"
+        return answer
+
+    def batch(self, calls: Sequence[tuple[str, Sequence[Any]]]) -> list[Any]:
+        if self.lost:
+            raise RpcTimeout("a batch: no answer in 20 s")
+        return super().batch(calls)
+
+
+def test_a_node_that_is_lost_after_signing_leaves_pending_intents_and_no_error(
+    database: Engine, anvil: Anvil
+) -> None:
+    hasty = OutboxPolicy(chain_id=504, confirmations=3, receipt_timeout_s=0.1, poll_s=0.02)
+    gifts = [a_gift(anvil, "gift:1"), a_gift(anvil, "gift:2")]
+    outcomes = outbox(database, anvil, policy=hasty, rpc=Gone(anvil.url)).submit(gifts)
+    assert state_of(outcomes) == ["pending", "pending"]
+    assert "no answer" in str(outcomes[1].error)
+    assert state_of(outbox(database, anvil).submit(gifts)) == ["mined", "mined"]
+    assert received(anvil) == 14
+
+
 def test_a_reorg_reopens_a_mined_intent_and_it_is_mined_again_once(
     database: Engine, anvil: Anvil
 ) -> None:
@@ -490,3 +520,32 @@ def test_intents_can_be_advanced_only_when_there_is_something_to_see(
     anvil.mine(3)
     sender.resume()
     assert advanceable(database) == []
+
+
+def test_the_indexers_confirmation_is_enough_and_another_block_is_not(
+    database: Engine, anvil: Anvil
+) -> None:
+    deep = OutboxPolicy(504, confirmations=50, receipt_timeout_s=5, poll_s=0.02)
+    (outcome,) = outbox(database, anvil, policy=deep).submit([a_gift(anvil)])
+    assert outcome.receipt is not None
+    number, block_hash = outcome.receipt.block_number, outcome.receipt.block_hash
+    with database.begin() as connection:
+        connection.execute(
+            text("""
+                insert into pipeline.chain_blocks (chain_id, number, hash, parent_hash, timestamp)
+                values (504, :number, '0xother', '0x00', 1);
+            """),
+            {"number": number},
+        )
+        connection.execute(
+            text("insert into pipeline.checkpoints values (504, 'live', :number, '0x00')"),
+            {"number": number},
+        )
+    assert advanceable(database) == ["gift:1"]
+    assert intent_row(database)["status"] == "mined"
+    with database.begin() as connection:
+        connection.execute(
+            text("update pipeline.chain_blocks set hash = :hash"), {"hash": block_hash}
+        )
+    assert advanceable(database) == []
+    assert intent_row(database)["status"] == "confirmed"

@@ -1,17 +1,35 @@
 -- Active, unpaused challenges past their end and their proof deadline, with the last attempt to
--- finalize each and whether its ranking names winners without having closed.
+-- finalize each. `unclosed`: a competition that somebody has earned something in, and whose ranking
+-- has not closed, or names a staker who is not a winner on chain. The latter holds also where the
+-- ranking is quarantined and so names nobody to pay: finalizing would forfeit every stake.
 select k.challenge_id,
        latest.status as intent_status,
        coalesce(latest.retry_at > now(), false) as waiting,
        latest.block_number,
        coalesce(latest.failing, false) as failing,
-       exists (
-           select
-             from pipeline.ranking_states s
-             join public.rankings r on r.challenge_id = s.challenge_id and r.winner
-            where s.challenge_id = k.challenge_id and s.state = 'provisional'
+       coalesce(p.mode = 'competitive', false) and (
+           (coalesce(ranking.state, 'provisional') = 'provisional'
+            and exists (
+                select
+                  from public.verdicts v
+                  join pipeline.stakes s
+                    on s.challenge_id = v.challenge_id and s.subject = lower(v.subject)
+                   and s.amount_wei > 0
+                 where v.challenge_id = k.challenge_id and v.pass and v.score > 0))
+           or exists (
+                select
+                  from public.rankings r
+                  join pipeline.stakes s
+                    on s.challenge_id = r.challenge_id and s.subject = r.subject
+                   and s.amount_wei > 0
+                 where r.challenge_id = k.challenge_id and r.winner
+                   and not exists (
+                       select from pipeline.chain_winners w
+                        where w.challenge_id = r.challenge_id and w.subject = r.subject))
        ) as unclosed
   from pipeline.chain_challenges k
+  left join pipeline.challenge_plans p on p.challenge_id = k.challenge_id
+  left join pipeline.ranking_states ranking on ranking.challenge_id = k.challenge_id
   left join lateral (
       select i.status, i.retry_at, t.block_number, t.receipt_status = 0 as failing
         from pipeline.intents i
