@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -463,3 +464,9 @@ def test_every_violation_is_counted_and_the_first_are_shown(database: Engine, wo
 def test_every_check_says_how_to_recover() -> None:
     silent: list[Check] = [check for check in CHECKS if len(check.recovery) < 20]
     assert not silent
+
+
+def test_the_operators_table_names_every_check() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
+    missing = [check.name for check in CHECKS if f"`{check.asset}.{check.name}`" not in text]
+    assert not missing
