@@ -17,7 +17,7 @@ from dagster import (
 )
 
 from lightchallenge_dagster.assets.catalog import CHAIN, MONEY, OWNERS, TABLES
-from lightchallenge_dagster.assets.metadata import report_metadata, table_metadata
+from lightchallenge_dagster.assets.metadata import LIVE, report_metadata, table_metadata
 from lightchallenge_dagster.assets.partitions import BLOCK_RANGES
 from lightchallenge_dagster.resources.chain import ChainResource
 from lightchallenge_dagster.resources.database import DatabaseResource
@@ -51,7 +51,8 @@ def chain_logs(
         achievement=contracts.achievement_of if chain.achievement else None,
     )
     return MaterializeResult(
-        metadata=report_metadata(report) | table_metadata(database.engine(), TABLES["chain_logs"])
+        data_version=LIVE,
+        metadata=report_metadata(report) | table_metadata(database.engine(), TABLES["chain_logs"]),
     )
 
 
@@ -74,7 +75,8 @@ def projection(
 
         report = index.rebuild(database.engine(), chain.index_policy(), key)
         return MaterializeResult(
-            metadata=report_metadata(report) | table_metadata(database.engine(), table)
+            data_version=LIVE,
+            metadata=report_metadata(report) | table_metadata(database.engine(), table),
         )
 
     return rebuild

@@ -6,7 +6,7 @@ from typing import Any
 from dagster import AssetExecutionContext, BackfillPolicy, MaterializeResult, asset
 
 from lightchallenge_dagster.assets.catalog import EVIDENCE, OWNERS, TABLES
-from lightchallenge_dagster.assets.metadata import report_metadata, table_metadata
+from lightchallenge_dagster.assets.metadata import LIVE, report_metadata, table_metadata
 from lightchallenge_dagster.assets.partitions import CHALLENGE_DAYS
 from lightchallenge_dagster.resources.database import DatabaseResource
 from lightchallenge_dagster.resources.sources import EvidenceSources
@@ -35,5 +35,6 @@ def evidence(
         partitions=context.partition_keys,
     )
     return MaterializeResult(
-        metadata=report_metadata(report) | table_metadata(database.engine(), TABLES["evidence"])
+        data_version=LIVE,
+        metadata=report_metadata(report) | table_metadata(database.engine(), TABLES["evidence"]),
     )

@@ -15,6 +15,7 @@ from dagster import (
 
 from lightchallenge_dagster.assets.catalog import JUDGEMENT, OWNERS, TABLES
 from lightchallenge_dagster.assets.metadata import (
+    LIVE,
     merged_report_metadata,
     table_metadata,
 )
@@ -78,9 +79,10 @@ def verdicts(
     plan.refresh_plans(engine, policy.plans())
     reports = _by_day(context, engine, lambda day: judge.judge(engine, day, now), last=False)
     return MaterializeResult(
+        data_version=LIVE,
         metadata=merged_report_metadata(reports)
         | table_metadata(engine, TABLES["verdicts"])
-        | {"dagster/column_lineage": VERDICT_LINEAGE}
+        | {"dagster/column_lineage": VERDICT_LINEAGE},
     )
 
 
@@ -107,9 +109,10 @@ def rankings(
     plan.refresh_plans(engine, policy.plans())
     reports = _by_day(context, engine, lambda day: rank.rank(engine, day, now), last=True)
     return MaterializeResult(
+        data_version=LIVE,
         metadata=merged_report_metadata(reports)
         | table_metadata(engine, TABLES["rankings"])
-        | {"dagster/column_lineage": RANKING_LINEAGE}
+        | {"dagster/column_lineage": RANKING_LINEAGE},
     )
 
 

@@ -13,6 +13,7 @@ from dagster import (
 
 from lightchallenge_dagster.assets.catalog import OWNERS, STANDING, TABLES
 from lightchallenge_dagster.assets.metadata import (
+    LIVE,
     merged_report_metadata,
     report_metadata,
     table_metadata,
@@ -50,8 +51,9 @@ def season_standings(
     engine = database.engine()
     reports = {season: standings.compute(engine, season) for season in context.partition_keys}
     return MaterializeResult(
+        data_version=LIVE,
         metadata=merged_report_metadata(reports)
-        | table_metadata(engine, TABLES["season_standings"])
+        | table_metadata(engine, TABLES["season_standings"]),
     )
 
 
@@ -69,7 +71,8 @@ def reputation(database: DatabaseResource) -> MaterializeResult[Any]:
     engine = database.engine()
     report = step.compute(engine)
     return MaterializeResult(
-        metadata=report_metadata(report) | table_metadata(engine, TABLES["reputation"])
+        data_version=LIVE,
+        metadata=report_metadata(report) | table_metadata(engine, TABLES["reputation"]),
     )
 
 

@@ -13,6 +13,7 @@ from typing import Any, Literal, cast
 from lightchallenge_dagster.chain.revert import Revert, decode_revert
 from lightchallenge_dagster.chain.rpc import Rpc, RpcError, RpcUnavailable
 from lightchallenge_dagster.errors import PermanentError
+from lightchallenge_dagster.rules.receipts import Log, Receipt
 
 Answer = Literal["accepted", "known", "nonce too low", "underpriced", "unfunded", "rejected"]
 
@@ -25,28 +26,6 @@ class Fees:
 
     max_fee_per_gas: int
     max_priority_fee_per_gas: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class Log:
-    """One log of a receipt; hex in lowercase."""
-
-    address: str
-    topics: tuple[str, ...]
-    data: str
-
-
-@dataclass(frozen=True, slots=True)
-class Receipt:
-    """A mined transaction. ``succeeded`` is the EVM's word, not the contract's purpose."""
-
-    hash: str
-    block_number: int
-    block_hash: str
-    succeeded: bool
-    gas_used: int
-    effective_gas_price: int
-    logs: tuple[Log, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,11 +3,11 @@
 # Dagster's own decorators are typed in part only.
 # pyright: reportUnknownVariableType=false
 
-from dagster import AssetMaterialization, OpExecutionContext, job, op
+from dagster import OpExecutionContext, job, op
 
 from lightchallenge_dagster.assets.catalog import TABLES
 from lightchallenge_dagster.assets.chain import FOLLOWED
-from lightchallenge_dagster.assets.metadata import report_metadata, table_metadata
+from lightchallenge_dagster.assets.metadata import materialization, report_metadata, table_metadata
 from lightchallenge_dagster.jobs import lease
 from lightchallenge_dagster.resources.chain import ChainResource
 from lightchallenge_dagster.resources.database import DatabaseResource
@@ -41,13 +41,13 @@ def follow_blocks(
     context.add_output_metadata(metadata)
     logs = metadata | table_metadata(engine, TABLES["chain_logs"])
     for key in report.partitions:
-        context.log_event(AssetMaterialization("chain_logs", partition=key, metadata=logs))
+        context.log_event(materialization("chain_logs", logs, partition=key))
     for key in FOLLOWED:
         if report.rows_changed.get(TABLES[key].name):
             context.log_event(
-                AssetMaterialization(
+                materialization(
                     key,
-                    metadata=table_metadata(engine, TABLES[key])
+                    table_metadata(engine, TABLES[key])
                     | {"rows_changed": report.rows_changed[TABLES[key].name]},
                 )
             )

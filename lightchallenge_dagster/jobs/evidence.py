@@ -6,10 +6,10 @@
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from dagster import AssetMaterialization, OpExecutionContext, job, op
+from dagster import OpExecutionContext, job, op
 
 from lightchallenge_dagster.assets.catalog import TABLES
-from lightchallenge_dagster.assets.metadata import report_metadata, table_metadata
+from lightchallenge_dagster.assets.metadata import materialization, report_metadata, table_metadata
 from lightchallenge_dagster.jobs import lease
 from lightchallenge_dagster.resources.database import DatabaseResource
 from lightchallenge_dagster.resources.sources import EvidenceSources
@@ -63,7 +63,7 @@ def _report(
     context.add_output_metadata(metadata)
     metadata |= table_metadata(database.engine(), TABLES["evidence"])
     for day in partitions:
-        context.log_event(AssetMaterialization("evidence", partition=day, metadata=metadata))
+        context.log_event(materialization("evidence", metadata, partition=day))
 
 
 @job(description="Collect evidence from provider APIs for open challenges.")

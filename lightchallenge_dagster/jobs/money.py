@@ -11,10 +11,10 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from dagster import AssetMaterialization, OpExecutionContext, job, op
+from dagster import OpExecutionContext, job, op
 
 from lightchallenge_dagster.assets.catalog import TABLES
-from lightchallenge_dagster.assets.metadata import report_metadata, table_metadata
+from lightchallenge_dagster.assets.metadata import materialization, report_metadata, table_metadata
 from lightchallenge_dagster.jobs import lease
 from lightchallenge_dagster.resources.chain import ChainResource
 from lightchallenge_dagster.resources.database import DatabaseResource
@@ -123,13 +123,12 @@ def _report(context: OpExecutionContext, database: DatabaseResource, *reports: A
     metadata: dict[str, Any] = {}
     for report in reports:
         metadata |= report_metadata(report)
-        for error in getattr(report, "errors", ()):
-            context.log.warning(error)
+        for trouble in ("errors", "refused", "held"):
+            for message in getattr(report, trouble, ()):
+                context.log.warning("%s: %s", trouble, message)
     context.add_output_metadata(metadata)
     for key in ("aivm_jobs", "transactions"):
-        context.log_event(
-            AssetMaterialization(key, metadata=table_metadata(database.engine(), TABLES[key]))
-        )
+        context.log_event(materialization(key, table_metadata(database.engine(), TABLES[key])))
 
 
 @job(description="Dispatch challenges and submit their AIVM requests.")

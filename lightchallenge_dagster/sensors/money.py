@@ -58,11 +58,17 @@ def finalization_sensor(interval_s: int) -> SensorDefinition:
 
 
 def requests_due(engine: "Engine", now: int, policy: Policy) -> list[str]:
-    """Challenges whose job can be queued or submitted."""
-    from lightchallenge_dagster.steps import dispatch, request
+    """Challenges whose job can be queued, submitted, or ends with its challenge."""
+    from lightchallenge_dagster.steps import cancel_jobs, dispatch, request
 
     del policy
-    return _named({*dispatch.dispatchable(engine, now), *request.requestable(engine)})
+    return _named(
+        {
+            *dispatch.dispatchable(engine, now),
+            *request.requestable(engine),
+            *cancel_jobs.cancelable(engine),
+        }
+    )
 
 
 def settlements_due(engine: "Engine", now: int, policy: Policy) -> list[str]:

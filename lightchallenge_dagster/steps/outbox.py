@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Literal
 from sqlalchemy import text
 
 from lightchallenge_dagster.chain.rpc import RpcError, RpcUnavailable
-from lightchallenge_dagster.chain.sender import Fees, Receipt, Sender
+from lightchallenge_dagster.chain.sender import Fees, Sender
 from lightchallenge_dagster.errors import PermanentError
+from lightchallenge_dagster.rules.receipts import Receipt
 from lightchallenge_dagster.storage import outbox as storage
 from lightchallenge_dagster.storage.outbox import Intent, StoredIntent, StoredTransaction
 

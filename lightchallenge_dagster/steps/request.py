@@ -24,7 +24,7 @@ from lightchallenge_dagster.storage.outbox import Intent
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
-    from lightchallenge_dagster.chain.sender import Receipt
+    from lightchallenge_dagster.rules.receipts import Receipt
     from lightchallenge_dagster.storage.rankings import Winner
 
 

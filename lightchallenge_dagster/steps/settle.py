@@ -35,7 +35,7 @@ from lightchallenge_dagster.storage.settlement import Bound, Request, Settling
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
-    from lightchallenge_dagster.chain.sender import Receipt
+    from lightchallenge_dagster.rules.receipts import Receipt
 
 Action = Literal["bind", "clear", "proof"]
 

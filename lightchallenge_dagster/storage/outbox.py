@@ -18,7 +18,7 @@ from lightchallenge_dagster.storage import sql
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Row
 
-    from lightchallenge_dagster.chain.sender import Receipt
+    from lightchallenge_dagster.rules.receipts import Receipt
 
 # The intent's nonce went to a transaction that is not ours: this one can never be mined.
 OUSTED = -1

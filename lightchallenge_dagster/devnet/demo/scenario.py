@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -193,12 +194,19 @@ class Teller:
     def claim(self, challenge: Challenge) -> None:
         """Everybody takes out what the contract grants them, and mints what they earned."""
         canceled = self.client.challenge(challenge.id).status == CANCELED
-        for name in challenge.people:
-            with self.world.lock(name):
-                self._claim(name, challenge, canceled)
+        with ThreadPoolExecutor(len(challenge.people)) as people:
+            claims = [
+                people.submit(self._claim, name, challenge, canceled) for name in challenge.people
+            ]
+        for one in claims:
+            one.result()
 
     def _claim(self, name: str, challenge: Challenge, canceled: bool) -> None:
-        client, user = self.client, wallet(name)
+        with self.world.lock(name):
+            self._take_out(Client(self.stack.deployment), name, challenge, canceled)
+
+    def _take_out(self, client: Client, name: str, challenge: Challenge, canceled: bool) -> None:
+        user = wallet(name)
         won = client.is_winner(challenge.id, user.address)
         claim = client.claim_refund if canceled else client.claim_loser
         if won:
