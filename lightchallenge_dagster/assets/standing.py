@@ -19,7 +19,15 @@ from lightchallenge_dagster.assets.metadata import (
     table_metadata,
 )
 from lightchallenge_dagster.assets.partitions import SEASONS
+from lightchallenge_dagster.jobs import lease
 from lightchallenge_dagster.resources.database import DatabaseResource
+
+REPUTATION_LEASE = "reputation"
+
+
+def standings_lease(season: str) -> str:
+    """The lease under which one season is computed."""
+    return f"standings:{season}"
 
 
 @asset(
@@ -49,7 +57,10 @@ def season_standings(
     from lightchallenge_dagster.steps import standings
 
     engine = database.engine()
-    reports = {season: standings.compute(engine, season) for season in context.partition_keys}
+    reports: dict[str, Any] = {}
+    for season in context.partition_keys:
+        with lease.held(engine, standings_lease(season), context.run.run_id, context.run.tags):
+            reports[season] = standings.compute(engine, season)
     return MaterializeResult(
         data_version=LIVE,
         metadata=merged_report_metadata(reports)
@@ -64,12 +75,15 @@ def season_standings(
     owners=OWNERS[STANDING],
     description=TABLES["reputation"].description,
 )
-def reputation(database: DatabaseResource) -> MaterializeResult[Any]:
+def reputation(
+    context: AssetExecutionContext, database: DatabaseResource
+) -> MaterializeResult[Any]:
     """Compute every wallet's points and level."""
     from lightchallenge_dagster.steps import reputation as step
 
     engine = database.engine()
-    report = step.compute(engine)
+    with lease.held(engine, REPUTATION_LEASE, context.run.run_id, context.run.tags):
+        report = step.compute(engine)
     return MaterializeResult(
         data_version=LIVE,
         metadata=report_metadata(report) | table_metadata(engine, TABLES["reputation"]),

@@ -18,6 +18,7 @@ from dagster import (
 
 from lightchallenge_dagster.assets.judgement import judgement_lease
 from lightchallenge_dagster.assets.partitions import CHALLENGE_DAYS, SEASONS, add_keys
+from lightchallenge_dagster.assets.standing import REPUTATION_LEASE, standings_lease
 from lightchallenge_dagster.resources.chain import ChainResource
 from lightchallenge_dagster.resources.database import DatabaseResource
 from lightchallenge_dagster.resources.policy import Policy
@@ -101,7 +102,7 @@ def standings_work(database: DatabaseResource) -> list[Work]:
     from lightchallenge_dagster.steps import standings
 
     return [
-        Work(f"season {season}", f"standings:{season}", partition_key=season)
+        Work(f"season {season}", standings_lease(season), partition_key=season)
         for season in standings.pending(database.engine())
     ]
 
@@ -120,7 +121,7 @@ def reputation_sensor(interval_s: int) -> SensorDefinition:
         from lightchallenge_dagster.steps import reputation
 
         pending = reputation.pending(database.engine())
-        found = [Work(f"{pending} wallets", "reputation")] if pending else []
+        found = [Work(f"{pending} wallets", REPUTATION_LEASE)] if pending else []
         return requests_or_reason(
             database.engine(), found, idle="every wallet's reputation is current"
         )
