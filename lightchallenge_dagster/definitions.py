@@ -90,12 +90,12 @@ def build_defs(
             request_sensor(_seconds(settings.dispatcher_poll_ms, settings.worker_poll_ms)),
             settlement_sensor(_seconds(settings.aivm_poll_ms)),
             finalization_sensor(_seconds(settings.aivm_poll_ms)),
-            standings_sensor(30),
-            reputation_sensor(30),
+            standings_sensor(_seconds(settings.evaluator_poll_ms)),
+            reputation_sensor(_seconds(settings.evaluator_poll_ms)),
             health_sensor(30),
         ],
         schedules=[
-            collection_schedule(max(1, settings.collector_poll_ms // 60_000)),
+            collection_schedule(_cron(settings.collector_poll_ms)),
             overdue_finalizations,
             hourly_standings,
             daily_retention,
@@ -150,6 +150,11 @@ def _secret(field: str) -> EnvVar:
 def _optional_secret(field: str) -> EnvVar | None:
     name = variable_in_use(field)
     return EnvVar(name) if name else None
+
+
+def _cron(every_ms: int) -> str:
+    minutes = every_ms // 60_000
+    return f"*/{minutes} * * * *" if minutes < 60 else f"0 */{min(minutes // 60, 23)} * * *"
 
 
 def _seconds(*milliseconds: int) -> int:

@@ -158,7 +158,7 @@ class Settings(BaseSettings):
         15_000,
         "EVIDENCE_EVALUATOR_POLL_MS",
         at_least=1000,
-        about="how often the upload and judgement sensors look",
+        about="how often the upload, judgement, standings and reputation sensors look",
     )
     dispatcher_poll_ms: int = _var(
         10_000,

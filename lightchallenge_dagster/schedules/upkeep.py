@@ -26,13 +26,13 @@ from lightchallenge_dagster.sensors.work import Work, requests_or_reason
 RUNNING = DefaultScheduleStatus.RUNNING
 
 
-def collection_schedule(every_minutes: int) -> ScheduleDefinition:
-    """Every ``every_minutes`` minutes, when a linked account of an open challenge is to be read."""
+def collection_schedule(cron: str) -> ScheduleDefinition:
+    """By ``cron``, when a linked account of an open challenge is to be read."""
 
     @schedule(
         name="collection_schedule",
         job=collect_evidence,
-        cron_schedule=f"*/{every_minutes} * * * *",
+        cron_schedule=cron,
         default_status=RUNNING,
         description="Collect evidence for linked accounts of open challenges.",
     )

@@ -33,7 +33,7 @@ class ColumnFacts:
 def columns(connection: Connection, name: str) -> list[ColumnFacts]:
     """The columns of ``schema.table`` in order; empty when there is no such table."""
     rows = connection.execute(_COLUMNS, {"name": name})
-    return [ColumnFacts(*row) for row in rows.tuples()]
+    return [ColumnFacts(*row) for row in rows]
 
 
 def row_count(connection: Connection, name: str) -> int:

@@ -142,10 +142,11 @@ def test_a_batch_keeps_the_order_of_arrival(database: Engine, inbox: Path) -> No
     for wallet in (BOB, ALICE):
         put(inbox, f"{'z' if wallet == BOB else 'a'}.json", envelope(subject=wallet))
         time.sleep(0.02)
-    take_in(database, inbox, NOW)
+    now = datetime.now(UTC)
+    take_in(database, inbox, now)
     first, second = evidence(database)
     assert (first.subject, second.subject) == (BOB, ALICE)
-    assert first.created_at < second.created_at <= NOW
+    assert first.created_at < second.created_at <= now
 
 
 def test_only_what_lies_within_the_challenge_on_chain_is_kept(
