@@ -67,9 +67,9 @@ class Windows:
             pace=pace,
             join_s=round(16 * pace),
             run_s=round(30 * pace),
-            proof_s=round(75 * pace),
-            margin_s=round(60 * pace),
-            reserve_s=round(20 * pace),
+            proof_s=round(110 * pace),
+            margin_s=round(90 * pace),
+            reserve_s=round(30 * pace),
         )
 
 
