@@ -274,6 +274,55 @@ def test_a_ranking_that_closes_late_leaves_out_what_came_after_its_time(database
     assert rank.rank(database, day, now) == RankReport(partition=day, verified=1)
 
 
+def indexed_to(database: Engine, moment: datetime) -> None:
+    """The indexer stands at a block of this time."""
+    build.execute(database, "delete from pipeline.checkpoints")
+    build.execute(database, "delete from pipeline.chain_blocks")
+    build.insert(
+        database,
+        "pipeline.chain_blocks",
+        chain_id=build.CHAIN_ID,
+        number=100,
+        hash=build.HASH,
+        parent_hash=build.HASH,
+        timestamp=build.ts(moment),
+    )
+    build.insert(
+        database,
+        "pipeline.checkpoints",
+        chain_id=build.CHAIN_ID,
+        stream="live",
+        block_number=100,
+        block_hash=build.HASH,
+    )
+
+
+def test_a_ranking_does_not_close_before_the_chain_is_read_up_to_then(database: Engine) -> None:
+    race(database, 5)
+    build.evidence(database, 7, B, [run(50)])
+    indexed_to(database, CLOSES - timedelta(seconds=1))
+    report = bring_up_to_date(database, CLOSES + timedelta(minutes=30))
+    assert (report.closed, winners(database, CLOSES)) == ((), [])
+    build.stake(database, 7, B)  # the indexer gets to its block
+    indexed_to(database, CLOSES)
+    assert bring_up_to_date(database, CLOSES + timedelta(minutes=30)).closed == (7,)
+    assert winners(database, CLOSES) == [(7, B), (7, A)]
+
+
+def test_a_competition_that_is_not_indexed_yet_is_not_closed_with_nobody(
+    database: Engine,
+) -> None:
+    build.challenge(database, 7, build.competitive(1), chain=False)
+    build.evidence(database, 7, A, [run(5)])
+    assert bring_up_to_date(database, CLOSES).closed == ()
+    assert rank.pending(database, CLOSES) == {}
+    assert build.rows(database, "select pass from public.verdicts") == [(True,)]
+    build.on_chain(database, 7)
+    build.stake(database, 7, A)
+    assert bring_up_to_date(database, CLOSES).closed == (7,)
+    assert winners(database, CLOSES) == [(7, A)]
+
+
 def test_a_canceled_challenge_is_neither_ranked_nor_closed(database: Engine) -> None:
     race(database, 5, 20)
     build.execute(database, "update pipeline.chain_challenges set status = 'Canceled'")

@@ -1,12 +1,20 @@
 -- Rankings that are not what they would be now: inputs changed while provisional, or time to close.
--- Closed and frozen ones are settled and never come up; a canceled challenge is not ranked.
+-- Closed and frozen ones are settled and never come up; a canceled challenge is not ranked. One
+-- closes only when everything that the chain says up to then is indexed: a stake or a moved deadline
+-- that is still to be read would leave a winner out for good.
 with open as (
     select p.challenge_id, p.partition_key, p.top_n, s.inputs_hash as ranked_from, s.problem,
            s.challenge_id is not null as known, p.ranking_closes_at,
-           coalesce(p.ranking_closes_at <= cast(:chain_now as timestamptz), false) as closing
+           coalesce(k.challenge_id is not null
+                    and p.ranking_closes_at <= least(cast(:chain_now as timestamptz),
+                                                     to_timestamp(block.timestamp)),
+                    false) as closing
       from pipeline.challenge_plans p
       left join pipeline.ranking_states s on s.challenge_id = p.challenge_id
       left join pipeline.chain_challenges k on k.challenge_id = p.challenge_id
+      left join pipeline.checkpoints head on head.chain_id = k.chain_id and head.stream = 'live'
+      left join pipeline.chain_blocks block
+        on block.chain_id = head.chain_id and block.number = head.block_number
       left join public.challenges c on c.id = p.challenge_id
      where p.mode = 'competitive'
        and coalesce(s.state, 'provisional') = 'provisional'
