@@ -21,7 +21,7 @@ from lightchallenge_dagster.chain.contracts import (
 )
 from lightchallenge_dagster.steps.outbox import Outbox, Outcome
 from lightchallenge_dagster.storage import outbox as stored
-from lightchallenge_dagster.storage import proof_fields, rankings, settlement
+from lightchallenge_dagster.storage import proof_fields, rankings, settlement, verdicts
 from lightchallenge_dagster.storage.outbox import Intent
 from lightchallenge_dagster.storage.settlement import Ended
 
@@ -42,7 +42,7 @@ class FinalizePolicy:
 
 @dataclass(frozen=True, slots=True)
 class HeldBack:
-    """A challenge that is not finalized because of ``missing`` winners, or an unclosed ranking."""
+    """A challenge that is not finalized for ``missing`` winners or an undecided outcome."""
 
     challenge_id: int
     missing: list[str]
@@ -77,13 +77,17 @@ def held_back(engine: Engine, chain_now_ts: int) -> list[HeldBack]:
     """Challenges that are not finalized for the sake of a winner who is not one on chain yet."""
     with engine.begin() as connection:
         found = settlement.ended(connection, chain_now_ts)
-        missing = _missing(connection, [one.challenge_id for one in found], chain_now_ts)
+        ids = [one.challenge_id for one in found]
+        missing = _missing(connection, ids, chain_now_ts)
+        unjudged = _unjudged(connection, ids)
     held: list[HeldBack] = []
     for one in found:
         wallets = missing.get(one.challenge_id, [])
         if wallets:
             reason = f"{len(wallets)} winners in the database are not winners on chain"
             held.append(HeldBack(one.challenge_id, wallets, reason))
+        elif one.challenge_id in unjudged:
+            held.append(HeldBack(one.challenge_id, [], "evidence of its stakers is not judged yet"))
         elif one.unclosed:
             reason = "its ranking has not closed, or is quarantined"
             held.append(HeldBack(one.challenge_id, [], reason))
@@ -145,8 +149,9 @@ def _overdue(connection: Connection, chain_now_ts: int, despite_missing_winners:
     due = [one for one in found if _free(one, indexed_to)]
     if despite_missing_winners:
         return [one.challenge_id for one in due]
-    missing = _missing(connection, [one.challenge_id for one in due], chain_now_ts)
-    return [one.challenge_id for one in due if not one.unclosed and one.challenge_id not in missing]
+    ids = [one.challenge_id for one in due if not one.unclosed]
+    held = _missing(connection, ids, chain_now_ts).keys() | _unjudged(connection, ids)
+    return [challenge_id for challenge_id in ids if challenge_id not in held]
 
 
 def _free(one: Ended, indexed_to: int) -> bool:
@@ -162,16 +167,36 @@ def _free(one: Ended, indexed_to: int) -> bool:
 def _missing(
     connection: Connection, challenge_ids: Sequence[int], chain_now_ts: int
 ) -> dict[int, list[str]]:
-    """Settled winners that are not winners on chain, by challenge."""
+    """Winners in the database that are not winners on chain, by challenge.
+
+    Past the deadline every pass with stake is final, also one that an earlier worker wrote and
+    that there is no evidence left to judge for.
+    """
     if not challenge_ids:
         return {}
     now = datetime.fromtimestamp(chain_now_ts, UTC)
-    on_chain = settlement.chain_winners(connection, challenge_ids)
+    won = {
+        (winner.challenge_id, winner.subject)
+        for winner in rankings.settled_winners(connection, challenge_ids, now)
+    } | settlement.passing(connection, challenge_ids)
     missing: dict[int, list[str]] = {}
-    for winner in rankings.settled_winners(connection, challenge_ids, now):
-        if (winner.challenge_id, winner.subject) not in on_chain:
-            missing.setdefault(winner.challenge_id, []).append(winner.subject)
+    for challenge_id, subject in sorted(won - settlement.chain_winners(connection, challenge_ids)):
+        missing.setdefault(challenge_id, []).append(subject)
     return missing
+
+
+def _unjudged(connection: Connection, challenge_ids: Sequence[int]) -> set[int]:
+    """Challenges with evidence of a staker that the verdict does not know: it may be a winner's."""
+    if not challenge_ids:
+        return set()
+    waiting = {
+        (one.challenge_id, one.subject)
+        for one in verdicts.pending(connection, challenge_ids=challenge_ids)
+    }
+    if not waiting:
+        return set()
+    stakers = settlement.stakers(connection, challenge_ids)
+    return {challenge_id for challenge_id, _ in waiting & stakers}
 
 
 def _record(

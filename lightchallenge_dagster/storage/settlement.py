@@ -120,6 +120,26 @@ def chain_winners(connection: Connection, challenge_ids: Iterable[int]) -> set[t
     return {(row.challenge_id, row.subject) for row in rows}
 
 
+def passing(connection: Connection, challenge_ids: Sequence[int]) -> set[tuple[int, str]]:
+    """Stakers with a passing verdict in those of the challenges that no ranking decides."""
+    rows = connection.execute(
+        text(sql.load("money/passing")), {"challenge_ids": list(challenge_ids)}
+    )
+    return {(row.challenge_id, row.subject) for row in rows}
+
+
+def stakers(connection: Connection, challenge_ids: Sequence[int]) -> set[tuple[int, str]]:
+    """The wallets with stake in these challenges."""
+    rows = connection.execute(
+        text("""
+            select challenge_id, subject from pipeline.stakes
+             where challenge_id = any(cast(:challenge_ids as bigint[])) and amount_wei > 0
+        """),
+        {"challenge_ids": list(challenge_ids)},
+    )
+    return {(row.challenge_id, row.subject) for row in rows}
+
+
 def ended(connection: Connection, chain_now_ts: int) -> list[Ended]:
     """Challenges that ``finalize`` is open for."""
     rows = connection.execute(text(sql.load("money/ended")), {"chain_now_ts": chain_now_ts})

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 from sqlalchemy import Engine
 
 from lightchallenge_dagster.devnet.deploy import Deployment
+from lightchallenge_dagster.steps import judge
 from lightchallenge_dagster.steps.finalize import held_back, overdue
 from tests import builders
 from tests.steps.index_world import open_world
 from tests.steps.money_world import Money, users
 
-ALICE, BOB = users("alice", "bob")
+ALICE, BOB, CAROL = users("alice", "bob", "carol")
 
 
 class Killed(BaseException):
@@ -97,6 +99,39 @@ def test_the_operator_may_finalize_although_a_winner_is_missing(money: Money) ->
     money.finalizing = replace(money.finalizing, despite_missing_winners=True)
     assert money.finalize().finalized == [challenge]
     assert money.client.challenge(challenge).outcome == 2
+
+
+def test_evidence_that_nobody_judged_yet_holds_finalize_back(money: Money) -> None:
+    challenge = money.challenge([ALICE, BOB])
+    ran = {"type": "run", "start_ts": money.now(), "duration_s": 1, "distance_km": 1}
+    builders.evidence(money.engine, challenge, CAROL.address, [ran])
+    money.to_deadline(challenge)
+    assert overdue(money.engine, money.now()) == [challenge]  # Carol has no stake
+    builders.evidence(money.engine, challenge, BOB.address, [ran])
+    assert overdue(money.engine, money.now()) == []
+    (held,) = held_back(money.engine, money.now())
+    assert held.reason == "evidence of its stakers is not judged yet"
+    assert money.finalize().held_back == [challenge]
+    for day in judge.pending(money.engine):
+        judge.judge(money.engine, day, datetime.fromtimestamp(money.now(), UTC))
+    assert money.finalize().finalized == [challenge]
+
+
+def test_a_pass_of_an_earlier_worker_without_evidence_holds_finalize_back(money: Money) -> None:
+    challenge = money.challenge([ALICE, BOB])
+    builders.verdict(money.engine, challenge, BOB.address.upper().replace("X", "x"))
+    money.to_deadline(challenge)
+    assert overdue(money.engine, money.now()) == []
+    (held,) = held_back(money.engine, money.now())
+    assert held.missing == [BOB.address]
+
+
+def test_nothing_is_finalized_before_the_chain_is_read_up_to_the_deadline(money: Money) -> None:
+    challenge = money.challenge([ALICE, BOB])
+    money.client.travel_to(money.client.challenge(challenge).proof_deadline_ts + 1)
+    assert money.finalize().finalized == []
+    money.follow()
+    assert money.finalize().finalized == [challenge]
 
 
 def test_a_ranking_that_names_winners_and_has_not_closed_holds_finalize_back(

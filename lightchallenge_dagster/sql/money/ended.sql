@@ -1,5 +1,6 @@
 -- Active, unpaused challenges past their end and their proof deadline, with the last attempt to
--- finalize each. `unclosed`: a competition that somebody has earned something in, and whose ranking
+-- finalize each. Past them in indexed time too: before that a stake, a winner or a moved deadline
+-- may still be unread. `unclosed`: a competition that somebody has earned something in, and whose ranking
 -- has not closed, or names a staker who is not a winner on chain. The latter holds also where the
 -- ranking is quarantined and so names nobody to pay: finalizing would forfeit every stake.
 select k.challenge_id,
@@ -7,7 +8,8 @@ select k.challenge_id,
        coalesce(latest.retry_at > now(), false) as waiting,
        latest.block_number,
        coalesce(latest.failing, false) as failing,
-       coalesce(p.mode = 'competitive', false) and (
+       (coalesce(p.mode = 'competitive', false)
+        or coalesce(ranking.state, 'provisional') <> 'provisional') and (
            (coalesce(ranking.state, 'provisional') = 'provisional'
             and exists (
                 select
@@ -29,6 +31,9 @@ select k.challenge_id,
        ) as unclosed
   from pipeline.chain_challenges k
   left join pipeline.challenge_plans p on p.challenge_id = k.challenge_id
+  left join pipeline.checkpoints head on head.chain_id = k.chain_id and head.stream = 'live'
+  left join pipeline.chain_blocks block
+    on block.chain_id = head.chain_id and block.number = head.block_number
   left join pipeline.ranking_states ranking on ranking.challenge_id = k.challenge_id
   left join lateral (
       select i.status, i.retry_at, t.block_number, t.receipt_status = 0 as failing
@@ -39,6 +44,5 @@ select k.challenge_id,
        limit 1
   ) latest on true
  where k.status = 'Active'
-   and k.end_ts <= :chain_now_ts
-   and k.proof_deadline_ts <= :chain_now_ts
+   and greatest(k.end_ts, k.proof_deadline_ts) <= least(:chain_now_ts, block.timestamp)
  order by k.challenge_id

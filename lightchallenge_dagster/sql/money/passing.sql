@@ -1,0 +1,11 @@
+-- Passing verdicts with stake, whoever wrote them, where the verdict itself decides who wins.
+select t.challenge_id, t.subject
+  from pipeline.stakes t
+  join public.verdicts v on v.challenge_id = t.challenge_id and lower(v.subject) = t.subject
+  left join pipeline.challenge_plans p on p.challenge_id = t.challenge_id
+ where t.challenge_id = any(cast(:challenge_ids as bigint[]))
+   and t.amount_wei > 0
+   and v.pass
+   and coalesce(p.mode, 'threshold') = 'threshold'
+   and not exists (select from pipeline.ranking_states s
+                    where s.challenge_id = t.challenge_id and s.state in ('closed', 'frozen'))
