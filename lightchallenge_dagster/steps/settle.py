@@ -219,6 +219,14 @@ class _State:
                 if not self._waiting(challenge_id, base):
                     yield Work(challenge_id, subject, "clear")
 
+    def ranked(self) -> set[int]:
+        """Challenges whose winners a ranking names; others may have one left from another mode."""
+        return {
+            challenge_id
+            for challenge_id, winners in self.winners.items()
+            if any(winner.rank is not None for winner in winners)
+        }
+
     def binding(self, challenge_id: int, subject: str) -> tuple[Bound | None, bool]:
         """The subject's binding on chain as far as is known, and whether it is at rest.
 
@@ -323,7 +331,9 @@ def _bind(
                 intents.append(_bind_intent(state, one, one.request, subject, registry, policy))
             elif work.action == "clear":
                 intents.append(_clear_intent(state, one, subject, registry, policy))
-        for challenge_id in sorted({i.challenge_id or 0 for i in intents if i.kind == "bind"}):
+        for challenge_id in sorted(
+            {i.challenge_id or 0 for i in intents if i.kind == "bind"} & state.ranked()
+        ):
             if rankings.freeze(connection, challenge_id):
                 report.frozen.append(challenge_id)
         stored.plan(connection, outbox.policy.chain_id, intents)

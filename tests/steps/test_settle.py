@@ -163,6 +163,46 @@ def test_a_provisional_ranking_binds_nobody(money: Money) -> None:
     assert money.settle().bound == []
 
 
+def set_mode(money: Money, challenge: int, params: dict[str, Any]) -> None:
+    builders.execute(
+        money.engine,
+        "update public.challenges set proof = proof || cast(:patch as jsonb) where id = :id",
+        patch=builders.Jsonb({"params": params}),
+        id=challenge,
+    )
+    money.follow()
+
+
+def test_a_competition_that_became_a_threshold_challenge_stops_nobodys_payment(
+    money: Money,
+) -> None:
+    changed = money.challenge([ALICE, BOB], proof_window_s=4 * HOUR)
+    competitive(money, changed, 1)
+    money.passes(changed, BOB, score=9, final_when="ends_at")
+    money.closes(changed)
+    assert ranking_state(money) == "provisional"
+    set_mode(money, changed, builders.distance_rule(5))
+    builders.execute(money.engine, "update pipeline.judgements set final_when = 'now'")
+    money.requested(changed)
+    assert money.settle().bound == [f"{changed}:{BOB.address}"]
+    money.answer()
+    money.settle()
+    assert money.winners(changed, [ALICE, BOB]) == [BOB.address]
+
+
+def test_a_closed_ranking_decides_whatever_the_mode_is_set_to_since(money: Money) -> None:
+    challenge = a_competition(money, {ALICE: 3, BOB: 9, CAROL: 7}, top_n=2)
+    set_mode(money, challenge, builders.distance_rule(5))
+    # Somebody judges by the new rule and does not know of the ranking.
+    builders.execute(money.engine, "update public.verdicts set pass = true")
+    builders.execute(money.engine, "update pipeline.judgements set final_when = 'now'")
+    assert money.work() == [("bind", BOB.address), ("bind", CAROL.address)]
+    report = money.settle()
+    assert report.frozen == [challenge]
+    assert money.winners(challenge, [ALICE, BOB, CAROL]) == [BOB.address, CAROL.address]
+    assert len(report.proof_transactions) == 1
+
+
 def test_a_bound_wallet_that_does_not_win_is_unbound_and_cannot_win_by_itself(
     money: Money,
 ) -> None:

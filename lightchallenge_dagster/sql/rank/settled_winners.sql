@@ -1,4 +1,5 @@
--- Who may be bound and proved now. A closed ranking whose stored rows are not the ranking that was
+-- Who may be bound and proved now. Where a ranking has closed it alone decides, whatever the
+-- challenge's mode was set to since. A closed ranking whose stored rows are not the ranking that was
 -- closed (winners added, removed or without a score) pays nobody.
 with sound as (
     select t.challenge_id
@@ -30,6 +31,8 @@ select p.challenge_id, t.subject, v.score, v.evidence_hash, v.updated_at, null
  where p.mode = 'threshold'
    and p.challenge_id = any(cast(:challenge_ids as bigint[]))
    and v.pass
+   and not exists (select from pipeline.ranking_states s
+                    where s.challenge_id = p.challenge_id and s.state in ('closed', 'frozen'))
    and case j.final_when
             when 'now' then true
             when 'ends_at' then p.ends_at <= cast(:chain_now as timestamptz)
