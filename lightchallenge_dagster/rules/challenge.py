@@ -148,7 +148,8 @@ def parse_config(
         if not decoded and not is_empty(value) and not _is_json_text(value):
             odd.append(f"{path}.rules must be an object, not {quoted(value)}")
 
-    times = _decoded(timeline, "timeline", [])
+    no_times: list[str] = []
+    times = _decoded(timeline, "timeline", no_times)
     zones = Zones(
         rules=tuple((f"{path}.timezone", rule.get("timezone")) for path, rule in simplified),
         timeline=("timeline.timezone", times.get("timezone")),
@@ -175,6 +176,8 @@ def parse_config(
     )
 
     starts_at, ends_at, deadline, time_problem = _times(times, chain_times)
+    if no_times and None in (starts_at, ends_at, deadline):
+        time_problem = no_times[0]
     timezone, where, zone_problem = "UTC", UTC, None
     rule = fitness.rule or gaming.rule
     if rule is not None:

@@ -87,14 +87,15 @@ def parse_scoring(text: str | None) -> Scoring:
         return Scoring()
     try:
         config: object = json.loads(text, parse_float=Decimal, parse_int=Decimal)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise SeasonError(
-            f"scoring_config {text!r} is not JSON; write an object such as "
+            f"scoring_config {_short(text)} is not JSON that can be read; write an object such as "
             '{"win": 3, "draw": 1, "loss": 0}'
         ) from error
     if not isinstance(config, dict):
         raise SeasonError(
-            f'scoring_config is {text}, not an object such as {{"win": 3, "draw": 1, "loss": 0}}'
+            f"scoring_config is {_short(text)}, not an object such as "
+            '{"win": 3, "draw": 1, "loss": 0}'
         )
     values = cast("dict[str, Any]", config)
     points: dict[str, Decimal] = {}
@@ -105,7 +106,7 @@ def parse_scoring(text: str | None) -> Scoring:
                 raise SeasonError(f"scoring_config.{outcome} is null, not a number")
             continue
         if not isinstance(value, Decimal) or not value.is_finite():
-            raise SeasonError(f"scoring_config.{outcome} is {value!r}, not a number")
+            raise SeasonError(f"scoring_config.{outcome} is {_short(value)}, not a number")
         points[outcome] = value
     return Scoring(**points)
 
@@ -236,9 +237,15 @@ def _worth(outcome: str, weight: str, scoring: Scoring) -> Decimal:
     for value in (factor, points):
         if value and (abs(value.adjusted()) > _DIGITS or _places(value) > _DIGITS):
             raise SeasonError(
-                f"{value} as a weight or in scoring_config has more than {_DIGITS} digits; round it"
+                f"{_short(value)} as a weight or in scoring_config has more than {_DIGITS} digits; "
+                "round it"
             )
     return _EXACT.multiply(points, factor)
+
+
+def _short(value: object) -> str:
+    text = str(value)
+    return text if len(text) <= 60 else text[:57] + "..."
 
 
 def _places(value: Decimal) -> int:

@@ -83,6 +83,17 @@ def _results(inputs: storage.SeasonInputs) -> pl.DataFrame:
 
     from lightchallenge_dagster.rules import standings as rules
 
+    for competition in inputs.contradictory:
+        raise rules.SeasonError(
+            f"competition {competition} is listed more than once in season_competitions, with "
+            "different weights; keep one of the rows"
+        )
+    for competition, weight in inputs.weights.items():
+        if weight is None:
+            raise rules.SeasonError(
+                f"the weight of competition {competition} in season_competitions is null; write a "
+                "number"
+            )
     found = [
         result for match in inputs.matches for result in rules.match_results(match, inputs.rosters)
     ]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from sqlalchemy import text
 
+from lightchallenge_dagster.rules.challenge import parse_sources
 from lightchallenge_dagster.storage import sql
 
 if TYPE_CHECKING:
@@ -97,7 +98,8 @@ def targets(
     """Everything that can be collected at ``now`` (None: the database's clock).
 
     ``collected`` has the lowercase providers and the identity platform that knows their account
-    id; ``partitions`` narrows to challenges of those days. Ordered by challenge, wallet, provider.
+    id; ``partitions`` narrows to challenges of those days. A challenge whose model lists its
+    sources has no use for any other. Ordered by challenge, wallet, provider.
     """
     rows = connection.execute(
         text(sql.load("evidence/targets")),
@@ -108,7 +110,12 @@ def targets(
             "partitions": None if partitions is None else list(partitions),
         },
     )
-    return [Target(*row) for row in rows]
+    found: list[Target] = []
+    for *target, sources in rows:
+        listed = parse_sources(sources)
+        if not listed or target[2] in listed:
+            found.append(Target(*target))
+    return found
 
 
 def latest(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import text
@@ -36,14 +37,16 @@ class SeasonInputs:
     """Everything the standings of one season are made from.
 
     ``scoring_config`` is JSON text. ``weights`` maps the season's competitions to their weight as
-    decimal text, ``rosters`` the teams that play to their wallets.
+    decimal text (None where it is null), ``rosters`` the teams that play to their wallets.
+    ``contradictory`` are the competitions that are listed more than once, with different weights.
     """
 
     scoring_config: str | None
-    weights: dict[str, str]
+    weights: dict[str, str | None]
     matches: list[Match]
     rosters: dict[str, list[str]]
     stakers: list[StakerRow]
+    contradictory: list[str] = field(default_factory=list[str])
 
 
 def lock(connection: Connection, season_id: str) -> None:
@@ -67,17 +70,20 @@ def inputs(connection: Connection, season_id: str) -> SeasonInputs:
 
     from lightchallenge_dagster.rules.standings import Match
 
-    def rows(name: str) -> Iterable[Any]:
+    def rows(name: str) -> Sequence[Any]:
         return connection.execute(
             text(sql.load(f"standings/{name}")), {"season_id": season_id}
         ).all()
 
+    competitions = rows("competitions")
+    times = Counter(row.competition_id for row in competitions)
     return SeasonInputs(
         scoring_config=connection.execute(_SCORING, {"id": season_id}).scalar_one(),
-        weights={row.competition_id: row.weight for row in rows("competitions")},
+        weights={row.competition_id: row.weight for row in competitions},
         matches=[Match(*row) for row in rows("matches")],
         rosters={row.team_id: list(row.wallets) for row in rows("rosters")},
         stakers=[StakerRow(*row) for row in rows("challenges")],
+        contradictory=[competition for competition, count in times.items() if count > 1],
     )
 
 

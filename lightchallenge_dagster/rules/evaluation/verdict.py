@@ -233,6 +233,11 @@ def _judge(
             f"Evidence from {_name(row.provider)} is not accepted; this challenge takes "
             f"{', '.join(quoted(name)[1:-1] for name in sorted(accepted))}."
         )
+    if isinstance(row.records, str):
+        reason = (
+            "The evidence cannot be read: it is text, or nested too deeply, not a list of records."
+        )
+        return Outcome(False, Decimal(0), (reason,), {})
     records = _list(row.records)
     if evaluator == "passthrough":
         return _pass_through(records, config, listed=source in accepted)

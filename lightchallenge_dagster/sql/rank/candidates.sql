@@ -7,7 +7,7 @@ select p.challenge_id, t.subject, v.score, v.created_at, p.top_n
  where p.mode = 'competitive'
    and p.challenge_id = any(cast(:challenge_ids as bigint[]))
    and v.score is not null
-   and case when v.metadata ? 'ranking' and v.metadata #>> '{evaluation,pass}' is not null
-            then (v.metadata #>> '{evaluation,pass}')::boolean
+   and case when v.metadata ? 'ranking' and v.metadata #> '{evaluation,pass}' in ('true', 'false')
+            then v.metadata #> '{evaluation,pass}' = 'true'
             else v.pass end
  order by p.challenge_id, t.subject

@@ -4,7 +4,8 @@ select sc.competition_id::text as competition_id, k.challenge_id, t.subject,
        w.subject is not null
        and case p.mode when 'competitive' then coalesce(r.winner, false)
                 else coalesce(v.pass, false) end as won
-  from public.season_competitions sc
+  from (select distinct competition_id from public.season_competitions
+         where season_id = :season_id) sc
   join public.competitions c on c.id = sc.competition_id
   join pipeline.chain_challenges k
     on k.challenge_id = any(c.challenge_ids) and k.status = 'Finalized'
@@ -17,5 +18,4 @@ select sc.competition_id::text as competition_id, k.challenge_id, t.subject,
   left join lateral (select bool_or(o.pass) as pass from public.verdicts o
                       where o.challenge_id = k.challenge_id
                         and lower(o.subject) = t.subject) v on true
- where sc.season_id = :season_id
  order by sc.competition_id, k.challenge_id, t.subject

@@ -50,7 +50,8 @@ with entries as (
      group by f.season_id
 ), entry_hash as (
     select season_id,
-           md5(string_agg(concat_ws(' ', competition_id, weight), ',' order by competition_id)) as hash
+           md5(string_agg(concat_ws(' ', competition_id, weight), ','
+                          order by competition_id, weight)) as hash
       from entries group by season_id
 )
 select s.id as season_id,
