@@ -121,17 +121,13 @@ class Teller:
         expected: Sequence[str],
         stake: int = LCAI,
         join_s: int | None = None,
-        deadline_at: Callable[[int], int] | None = None,
     ) -> Challenge:
-        """The creator stakes and the web app saves the challenge.
-
-        ``deadline_at``: the proof deadline for a start, where the usual window is not meant.
-        """
+        """The creator stakes and the web app saves the challenge."""
         windows = self.stack.windows
         with self.world.lock(creator):
             start = self.client.now() + (join_s or windows.join_s)
             end = start + windows.run_s
-            deadline = end + windows.proof_s if deadline_at is None else deadline_at(start)
+            deadline = end + windows.proof_s
             params = (0, 0, "0x" + "00" * 20, stake, 0, start, windows.run_s, 0,
                       self.stack.deployment.poi_verifier, deadline, "0x" + "00" * 32)  # fmt: skip
             receipt = self.client.send(
@@ -271,10 +267,11 @@ class Teller:
             lambda: self.client.challenge(challenge.id).status != ACTIVE,
             deadline_s=challenge.proof_deadline_ts - self.client.now() + patience,
         )
-        won = [n for n in challenge.people if self._won(challenge, n)]
+        won = [n for n in challenge.people if self.won(challenge, n)]
         self.world.say(f"#{challenge.id} is finalized; won by {', '.join(won) or 'nobody'}")
 
-    def _won(self, challenge: Challenge, name: str) -> bool:
+    def won(self, challenge: Challenge, name: str) -> bool:
+        """Whether ``name`` is a winner on chain."""
         return self.client.is_winner(challenge.id, wallet(name).address)
 
 
@@ -398,13 +395,6 @@ def two_ranked_wins(tell: Teller) -> None:
     """A Dota challenge: evidence is collected from OpenDota on the schedule, nobody uploads."""
     for name, steam in (("Gil", GIL_STEAM), ("Hana", HANA_STEAM)):
         webapp.link_account(tell.database, wallet(name).address, "opendota", str(steam))
-    windows = tell.stack.windows
-
-    def after_collection(start: int) -> int:
-        # The collector comes at full minutes; from there the usual way to the proofs.
-        collected = (start + 5 + 59) // 60 * 60
-        return max(collected, start + windows.run_s) + windows.proof_s
-
     challenge = tell.create(
         "Gil",
         "Two ranked wins",
@@ -412,8 +402,7 @@ def two_ranked_wins(tell: Teller) -> None:
         model=webapp.DOTA,
         rule={"minWins": 2, "rankedOnly": True},
         expected=["Gil"],
-        join_s=max(10, windows.join_s * 2 // 3),
-        deadline_at=after_collection,
+        join_s=max(10, tell.stack.windows.join_s * 2 // 3),
     )
     tell.join("Hana", challenge)
     tell.until(challenge.start_ts + 1)
@@ -492,6 +481,42 @@ def season(tell: Teller) -> None:
     tell.world.say("a season counts the Harbour Cup once and the challenges one and a half times")
 
 
+def clock(tell: Teller) -> None:
+    """Puts the chain's clock forward to the proof deadlines once every winner is one on chain.
+
+    Nothing more can happen to the challenges before then, so nobody has to sit it out.
+    """
+    world, client = tell.world, tell.client
+
+    def settled(challenge: Challenge) -> bool:
+        return client.challenge(challenge.id).status != ACTIVE or (
+            client.now() >= challenge.end_ts
+            and all(tell.won(challenge, name) for name in challenge.expected)
+        )
+
+    def nothing_left() -> bool:
+        known = list(world.challenges.values())
+        return len(known) == len(STORIES) and (
+            all(settled(one) for one in known)
+            or client.now() >= max(one.proof_deadline_ts for one in known)
+        )
+
+    windows = tell.stack.windows
+    tell.wait(
+        "every winner proved on chain",
+        nothing_left,
+        deadline_s=windows.join_s + windows.run_s + 2 * windows.proof_s,
+    )
+    deadline = max(one.proof_deadline_ts for one in world.challenges.values())
+    skipped = deadline - client.now()
+    if skipped > 0:
+        client.travel_to(deadline)
+        world.say(
+            f"every winner is one on chain: the chain's clock goes {skipped} s forward, to the "
+            "last proof deadline"
+        )
+
+
 def prepare(world: World) -> None:
     """Before anybody acts: everyone has coins, and the models are entered."""
     for name in PEOPLE:
@@ -508,7 +533,7 @@ class Cast:
         self.failures: dict[str, str] = {}
         self._threads = [
             threading.Thread(target=self._play, args=(story,), name=story.__name__, daemon=True)
-            for story in (*STORIES, season)
+            for story in (*STORIES, season, clock)
         ]
 
     def start(self) -> None:

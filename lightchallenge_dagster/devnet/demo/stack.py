@@ -49,6 +49,9 @@ Say = Callable[[str], None]
 class Windows:
     """How long the challenges leave for what, in seconds; a slow machine gets more of each.
 
+    The proof window leaves a busy machine plenty of time; nobody waits for its end (see
+    ``scenario.clock``).
+
     ``margin_s`` before the proof deadline a ranking closes (``COMPETITIVE_MARGIN``). ``pace`` is by
     how much everything is stretched.
     """
@@ -67,9 +70,9 @@ class Windows:
             pace=pace,
             join_s=round(16 * pace),
             run_s=round(30 * pace),
-            proof_s=round(110 * pace),
-            margin_s=round(90 * pace),
-            reserve_s=round(30 * pace),
+            proof_s=round(240 * pace),
+            margin_s=round(225 * pace),
+            reserve_s=round(60 * pace),
         )
 
 
