@@ -13,8 +13,15 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from lightchallenge_dagster.chain import abi
-from lightchallenge_dagster.chain.contracts import STATUS_ACTIVE, STATUS_FINALIZED, Contracts
-from lightchallenge_dagster.rules.prompt import Prompt
+from lightchallenge_dagster.chain.contracts import (
+    REQUEST_FINALIZED,
+    STATUS_ACTIVE,
+    STATUS_FINALIZED,
+    Contracts,
+    OnChainRequest,
+)
+from lightchallenge_dagster.rules.prompt import Prompt, is_hash32
+from lightchallenge_dagster.rules.proof import expected_response_hash
 from lightchallenge_dagster.steps.outbox import Outbox, Outcome
 from lightchallenge_dagster.storage import jobs, leases, rankings
 from lightchallenge_dagster.storage import outbox as stored
@@ -62,7 +69,8 @@ def requestable(engine: Engine) -> list[int]:
     Empty while all jobs wait: for a retry time, for a transaction in flight, for another worker.
     """
     with engine.begin() as connection:
-        return jobs.requestable(connection)
+        wrong = {one.challenge_id for one in jobs.misnoted(connection)}
+        return [*jobs.requestable(connection), *sorted(wrong)]
 
 
 def request_inferences(
@@ -78,6 +86,7 @@ def request_inferences(
     before anything was signed; the jobs are then taken up again after their lease.
     """
     outbox.resume()
+    _note_again(engine)
     taken = _take(engine, policy, challenge_ids)
     report = RequestReport()
     try:
@@ -91,6 +100,21 @@ def request_inferences(
             for challenge_id, token in taken.items():
                 leases.release(connection, _lease(challenge_id), token)
     return report
+
+
+def _note_again(engine: Engine) -> None:
+    """Correct the jobs whose request came out of a reorg with another id."""
+    with engine.begin() as connection:
+        for one in jobs.misnoted(connection):
+            jobs.record_submitted(
+                connection,
+                one.challenge_id,
+                request_id=one.request_id,
+                task_id=one.task_id,
+                tx_hash=one.tx_hash,
+                worker=one.worker,
+                again=True,
+            )
 
 
 def _lease(challenge_id: int) -> str:
@@ -143,6 +167,8 @@ def _intents(
             _settle_job(engine, contracts, policy, challenge_id, reverted, report)
             outbox.hold([_blank(policy, contracts, challenge_id, number)], "after a revert")
             continue
+        if not mine and _noted(engine, contracts, facts.get(challenge_id), report):
+            continue
         prompt = _prompt(facts.get(challenge_id), leaders.get(challenge_id, []))
         if isinstance(prompt, str):
             _put_back(engine, challenge_id, prompt, report)
@@ -156,6 +182,39 @@ def _intents(
             _put_back(engine, challenge_id, problem, report)
             outbox.hold([intent], problem)
     return intents
+
+
+def _noted(
+    engine: Engine, contracts: Contracts, facts: RequestFacts | None, report: RequestReport
+) -> bool:
+    """Take over the request that an earlier worker made and noted, while it can still serve."""
+    if facts is None or not is_hash32(facts.noted_task):
+        return False
+    request_id = contracts.request_id_by_task(facts.noted_task or "")
+    if request_id == 0:
+        return False
+    made = contracts.request(request_id)
+    if not _serves(made, facts.challenge_id, contracts.latest_timestamp()):
+        return False
+    with engine.begin() as connection:
+        jobs.record_submitted(
+            connection,
+            facts.challenge_id,
+            request_id=request_id,
+            task_id=made.task_id,
+            tx_hash=None,
+            worker=made.requester,
+        )
+    report.submitted.append(facts.challenge_id)
+    return True
+
+
+def _serves(made: OnChainRequest, challenge_id: int, chain_now_ts: int) -> bool:
+    """Whether a request has, or may still get, the answer that proves the challenge's winners."""
+    if made.status == REQUEST_FINALIZED:
+        return made.response_hash == expected_response_hash(challenge_id)
+    deadlines = {1: made.commit_deadline, 2: made.reveal_deadline, 3: made.finalize_deadline}
+    return chain_now_ts <= deadlines.get(made.status, -1)
 
 
 def _not_open(

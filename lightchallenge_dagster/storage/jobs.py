@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class RequestFacts:
-    """What a request is made of; ``own_…`` is the passing verdict of ``challenges.subject``."""
+    """What a request is made of; ``own_…`` is the passing verdict of ``challenges.subject``.
+
+    ``noted_task`` is the task of a request that the job or ``proof.taskBinding`` names already.
+    """
 
     challenge_id: int
     subject: str | None
@@ -31,6 +34,18 @@ class RequestFacts:
     own_score: Decimal | None
     own_evidence_hash: str | None
     own_updated_at: datetime | None
+    noted_task: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Misnoted:
+    """A job that names another task than its own transaction made, and the right request."""
+
+    challenge_id: int
+    request_id: int
+    task_id: str
+    tx_hash: str
+    worker: str
 
 
 def dispatch_facts(connection: Connection) -> list[DispatchFacts]:
@@ -110,6 +125,7 @@ def request_facts(connection: Connection, challenge_ids: Sequence[int]) -> list[
             own_score=row.own_score,
             own_evidence_hash=row.own_evidence_hash,
             own_updated_at=row.own_updated_at,
+            noted_task=row.noted_task,
         )
         for row in rows
     ]
@@ -121,16 +137,18 @@ def record_submitted(
     *,
     request_id: int,
     task_id: str,
-    tx_hash: str,
+    tx_hash: str | None,
     worker: str,
+    again: bool = False,
 ) -> None:
     """Note the challenge's request in its job and in ``challenges.proof``.
 
-    ``proof.taskBinding`` is {requestId (decimal string), taskId, schemaVersion}.
+    ``proof.taskBinding`` is {requestId (decimal string), taskId, schemaVersion}. ``again``: in a
+    job too that was further already, with another task.
     """
     connection.execute(
         text(sql.load("jobs/submitted")),
-        {"challenge_id": challenge_id, "task_id": task_id, "worker": worker},
+        {"challenge_id": challenge_id, "task_id": task_id, "worker": worker, "again": again},
     )
     seen: str | None = connection.execute(
         text("select status from pipeline.inference_requests where task_id = :task_id"),
@@ -145,10 +163,19 @@ def record_submitted(
                 "taskId": task_id,
                 "schemaVersion": SCHEMA_VERSION,
             },
-            "requestTxHash": tx_hash,
             "verificationStatus": seen or "requested",
-        },
+        }
+        | ({} if tx_hash is None else {"requestTxHash": tx_hash}),
     )
+
+
+def misnoted(connection: Connection) -> list[Misnoted]:
+    """Jobs whose request a reorg gave another id and task than those noted."""
+    rows = connection.execute(text(sql.load("jobs/misnoted")))
+    return [
+        Misnoted(row.challenge_id, int(row.request_id), row.task_id, row.tx_hash, row.worker)
+        for row in rows
+    ]
 
 
 def put_back(connection: Connection, challenge_id: int, error: str) -> None:

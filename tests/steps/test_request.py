@@ -205,3 +205,85 @@ def test_a_job_follows_a_network_that_was_faster_than_its_note(money: Money) -> 
     money.request()
     assert money.job(challenge)["status"] == "done"
     assert money.proof(challenge)["verificationStatus"] == "finalized"
+
+
+def test_a_request_that_a_reorg_gave_another_id_is_noted_anew(money: Money) -> None:
+    money.policy = replace(money.policy, confirmations=20)
+    challenge = money.challenge([ALICE, BOB])
+    money.passes(challenge, BOB)
+    money.dispatch()
+    (stranger,) = users("stranger")
+    money.client.fund(stranger)
+    money.follow()
+    before = money.world.rpc.call("evm_snapshot", [])
+    money.request()
+    money.follow()
+    noted = money.proof(challenge)["taskBinding"]
+    money.world.rpc.call("evm_revert", [before])
+    theirs = money.client.request_inference(stranger, 999, stranger.address)
+    assert noted["requestId"] == str(theirs)
+    money.outbox().resume()  # sends it again
+    money.outbox().resume()  # finds its block
+    money.follow()
+    assert requestable(money.engine) == [challenge]
+    money.request()
+    assert requestable(money.engine) == []
+    (ours,) = [
+        event
+        for event in money.events("aivm_inference", "InferenceRequestedV2")
+        if event.args["requester"].lower() == money.requests.worker
+    ]
+    assert money.job(challenge)["task_id"] == ours.args["taskId"] != noted["taskId"]
+    assert money.proof(challenge)["taskBinding"]["requestId"] == str(ours.args["requestId"])
+    money.answer()
+    money.settle()
+    money.settle()
+    assert money.client.is_winner(challenge, BOB.address)
+
+
+@pytest.mark.parametrize("status", ["queued", "failed", "processing"])
+def test_a_request_that_an_earlier_worker_made_is_taken_over_and_not_made_again(
+    money: Money, status: str
+) -> None:
+    challenge = money.challenge([ALICE, BOB])
+    money.passes(challenge, BOB)
+    made = an_earlier_workers_request(money, challenge, status)
+    assert requestable(money.engine) == [challenge]
+    assert money.request().submitted == [challenge]
+    assert len(money.events("aivm_inference", "InferenceRequestedV2")) == 1
+    assert money.job(challenge)["status"] == "submitted"
+    assert money.job(challenge)["task_id"] == money.client.request(made).task_id
+    money.answer()
+    money.settle()
+    assert money.client.is_winner(challenge, BOB.address)
+    money.follow()
+    assert money.idle()
+
+
+def test_an_earlier_workers_request_that_expired_is_made_again(money: Money) -> None:
+    challenge = money.challenge([ALICE, BOB], duration_s=86400)
+    money.passes(challenge, BOB)
+    an_earlier_workers_request(money, challenge, "queued")
+    money.client.travel(3600)
+    money.follow()
+    assert money.request().submitted == [challenge]
+    assert len(money.events("aivm_inference", "InferenceRequestedV2")) == 2
+
+
+def an_earlier_workers_request(money: Money, challenge: int, status: str) -> int:
+    worker = money.world.deployment.worker
+    made = money.client.request_inference(
+        worker, challenge, BOB.address, model_digest=MODEL, params_hash=PARAMS
+    )
+    task = money.client.request(made).task_id
+    binding = {"requestId": str(made), "taskId": task, "schemaVersion": 1}
+    builders.execute(
+        money.engine,
+        "update public.challenges set proof = proof || cast(:patch as jsonb)",
+        patch=builders.Jsonb({"taskBinding": binding}),
+    )
+    builders.insert(
+        money.engine, "public.aivm_jobs", challenge_id=challenge, status=status, attempts=0
+    )
+    money.follow()
+    return made

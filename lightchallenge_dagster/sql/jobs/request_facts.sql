@@ -8,8 +8,10 @@ select c.id as challenge_id,
        c.proof ->> 'backend' as backend,
        v.score as own_score,
        v.evidence_hash as own_evidence_hash,
-       v.updated_at as own_updated_at
+       v.updated_at as own_updated_at,
+       lower(coalesce(j.task_id, c.proof #>> '{taskBinding,taskId}')) as noted_task
   from public.challenges c
+  left join public.aivm_jobs j on j.challenge_id = c.id
   left join public.verdicts v
     on v.challenge_id = c.id and lower(v.subject) = lower(c.subject) and v.pass
  where c.id = any(cast(:challenge_ids as bigint[]))

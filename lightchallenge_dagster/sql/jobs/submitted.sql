@@ -1,5 +1,6 @@
 -- The job's request is on chain. Where the network was faster than this note, the job is already
 -- further; a job that was canceled meanwhile stays canceled.
+-- Noted again after a reorg, it may step back.
 update public.aivm_jobs job
    set task_id = :task_id,
        worker_address = :worker,
@@ -12,4 +13,5 @@ update public.aivm_jobs job
               from pipeline.inference_requests r where r.task_id = :task_id),
            'submitted')
  where job.challenge_id = :challenge_id
-   and job.status in ('queued', 'failed', 'processing')
+   and (job.status in ('queued', 'failed', 'processing')
+        or :again and job.status in ('submitted', 'committed', 'revealed', 'done'))

@@ -1,0 +1,17 @@
+-- Jobs that name another task than the one their own transaction made. A request's id and task
+-- are counted by the contract: mined again after a reorg, behind a stranger's, they are others.
+select j.challenge_id, r.request_id, r.task_id, t.hash as tx_hash, latest.signer as worker
+  from public.aivm_jobs j
+  join lateral (
+      select i.key, i.signer, i.status
+        from pipeline.intents i
+       where i.challenge_id = j.challenge_id and i.kind = 'request'
+       order by i.created_at desc
+       limit 1
+  ) latest on latest.status in ('mined', 'confirmed')
+  join pipeline.transactions t on t.intent_key = latest.key and t.receipt_status = 1
+  join pipeline.inference_requests r
+    on r.requested_tx = t.hash and r.requester = latest.signer
+ where j.status in ('submitted', 'committed', 'revealed', 'done')
+   and j.task_id is distinct from r.task_id
+ order by j.challenge_id
