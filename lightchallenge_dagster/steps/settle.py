@@ -160,6 +160,7 @@ class _State:
     winners: Mapping[int, Sequence[Winner]]
     bindings: Mapping[tuple[int, str], Bound]
     chain_winners: set[tuple[int, str]]
+    unjudged: set[tuple[int, str]]
     attempts: Mapping[int, Sequence[Attempt]]
     indexed_to: int
 
@@ -182,6 +183,7 @@ class _State:
             winners=winners,
             bindings=settlement.bindings(connection, ids),
             chain_winners=settlement.chain_winners(connection, ids),
+            unjudged=settlement.passing(connection, ids, unjudged=True),
             attempts=attempts,
             indexed_to=settlement.indexed_to(connection),
         )
@@ -213,6 +215,8 @@ class _State:
         for subject in self._bound_subjects(challenge_id):
             if subject in winners or (challenge_id, subject) in self.chain_winners:
                 continue
+            if (challenge_id, subject) in self.unjudged:
+                continue  # an earlier worker's winner: left as it is until it was judged
             bound, settled = self.binding(challenge_id, subject)
             if settled and bound is not None:
                 base = f"clear:{challenge_id}:{subject}:{bound.request_id}"

@@ -120,10 +120,16 @@ def chain_winners(connection: Connection, challenge_ids: Iterable[int]) -> set[t
     return {(row.challenge_id, row.subject) for row in rows}
 
 
-def passing(connection: Connection, challenge_ids: Sequence[int]) -> set[tuple[int, str]]:
-    """Stakers with a passing verdict in those of the challenges that no ranking decides."""
+def passing(
+    connection: Connection, challenge_ids: Sequence[int], *, unjudged: bool = False
+) -> set[tuple[int, str]]:
+    """Stakers with a passing verdict in those of the challenges that no ranking decides.
+
+    ``unjudged``: only where an earlier worker wrote the verdict and it was not judged since.
+    """
     rows = connection.execute(
-        text(sql.load("money/passing")), {"challenge_ids": list(challenge_ids)}
+        text(sql.load("money/passing")),
+        {"challenge_ids": list(challenge_ids), "unjudged": unjudged},
     )
     return {(row.challenge_id, row.subject) for row in rows}
 

@@ -412,3 +412,21 @@ def test_an_answer_that_proves_nothing_binds_nobody(money: Money) -> None:
         other="0x" + "77" * 32,
     )
     assert money.work() == []
+
+
+def test_a_binding_of_an_earlier_workers_winner_stays_until_it_was_judged(money: Money) -> None:
+    challenge = money.challenge([ALICE, BOB])
+    money.passes(challenge, BOB)
+    money.requested(challenge)
+    money.settle()
+    money.follow()
+    builders.execute(money.engine, "delete from pipeline.judgements")
+    builders.execute(money.engine, "delete from pipeline.transactions")
+    builders.execute(money.engine, "delete from pipeline.intents")
+    assert money.work() == []
+    assert bound(money, challenge, BOB) == [BOB.address]
+    builders.judgement(money.engine, challenge, BOB.address)
+    money.answer()
+    money.settle()
+    assert money.winners(challenge, [ALICE, BOB]) == [BOB.address]
+    assert len(money.events("task_registry", "BindingRecorded")) == 1

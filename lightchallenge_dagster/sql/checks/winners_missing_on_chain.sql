@@ -10,10 +10,12 @@ with chain_now as (
     select v.challenge_id, lower(v.subject)
       from public.verdicts v
       join pipeline.challenge_plans p on p.challenge_id = v.challenge_id and p.mode = 'threshold'
-      join pipeline.judgements j on j.challenge_id = v.challenge_id and j.subject = lower(v.subject)
+      left join pipeline.judgements j
+        on j.challenge_id = v.challenge_id and j.subject = lower(v.subject)
       cross join chain_now n
      where v.pass
-       and (j.final_when = 'now'
+       -- An earlier worker's pass that nobody judged since counts as it stands.
+       and (coalesce(j.final_when, 'now') = 'now'
             or (j.final_when = 'ends_at' and to_timestamp(n.ts) >= p.ends_at)
             or (j.final_when = 'proof_deadline' and to_timestamp(n.ts) >= p.proof_deadline))
 )

@@ -1,4 +1,5 @@
--- Passing verdicts with stake, whoever wrote them, where the verdict itself decides who wins.
+-- Passing verdicts with stake, whoever wrote them, where the verdict itself decides who wins; or
+-- only those that an earlier worker wrote and that were not judged since.
 select t.challenge_id, t.subject
   from pipeline.stakes t
   join public.verdicts v on v.challenge_id = t.challenge_id and lower(v.subject) = t.subject
@@ -9,3 +10,6 @@ select t.challenge_id, t.subject
    and coalesce(p.mode, 'threshold') = 'threshold'
    and not exists (select from pipeline.ranking_states s
                     where s.challenge_id = t.challenge_id and s.state in ('closed', 'frozen'))
+   and not (:unjudged and exists (select from pipeline.judgements j
+                                   where j.challenge_id = t.challenge_id
+                                     and j.subject = t.subject))
