@@ -29,7 +29,8 @@ class OneLineErrors(click.Group):
             raise click.ClickException(str(error)) from None
         except DBAPIError as error:
             # The driver's first line names the problem; it holds the host, never the password.
-            reason = str(error.orig).strip().splitlines()[0]
+            lines = str(error.orig).strip().splitlines()
+            reason = lines[0] if lines else type(error.orig).__name__
             raise click.ClickException(f"the database refused: {reason}") from None
 
 
@@ -44,7 +45,12 @@ def cli() -> None:
       lightchallenge settings
       lightchallenge health
     """
-    load_dotenv(Path.cwd() / ".env")
+    try:
+        load_dotenv(Path.cwd() / ".env")
+    except (OSError, UnicodeError) as error:
+        # Its text may quote the file, and the file holds secrets.
+        reason = getattr(error, "strerror", None) or "it is no UTF-8 text"
+        raise click.ClickException(f"{Path.cwd() / '.env'} cannot be read: {reason}") from None
 
 
 @cli.command()

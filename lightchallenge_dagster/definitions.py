@@ -49,7 +49,7 @@ from lightchallenge_dagster.sensors.money import (
     request_sensor,
     settlement_sensor,
 )
-from lightchallenge_dagster.settings import Settings, variable_in_use, variables
+from lightchallenge_dagster.settings import Settings, variable_in_use
 
 
 def build_defs(
@@ -126,7 +126,7 @@ def resources(settings: Settings | None = None) -> dict[str, Any]:
             max_block_range=settings.max_block_range,
         ),
         "signers": SignersResource(
-            worker_key=_secret("worker_key"), finalize_key=_optional_secret("finalize_key")
+            worker_key=_secret("worker_key"), finalize_key=_secret("finalize_key")
         ),
         "sources": EvidenceSources(
             opendota_base=settings.opendota_base,
@@ -143,11 +143,9 @@ def resources(settings: Settings | None = None) -> dict[str, Any]:
     }
 
 
-def _secret(field: str) -> EnvVar:
-    return EnvVar(variable_in_use(field) or variables(field)[0])
-
-
-def _optional_secret(field: str) -> EnvVar | None:
+def _secret(field: str) -> EnvVar | None:
+    # One that is not set is for the resource to miss, when it is needed and by name: Dagster would
+    # refuse to make the resource, and with it every sensor and check that only might need it.
     name = variable_in_use(field)
     return EnvVar(name) if name else None
 

@@ -8,6 +8,7 @@ same list for people, and a test keeps the three alike.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -23,12 +24,8 @@ class SettingsError(PermanentError):
 
 def _address(value: str) -> str:
     lowered = value.strip().lower()
-    if len(lowered) != 42 or not lowered.startswith("0x"):
+    if not re.fullmatch(r"0x[0-9a-f]{40}", lowered):
         raise ValueError("expected a 0x address of 40 hex digits")
-    try:
-        int(lowered[2:], 16)
-    except ValueError:
-        raise ValueError("expected a 0x address of 40 hex digits") from None
     return lowered
 
 
@@ -40,8 +37,20 @@ Address = Annotated[str, AfterValidator(_address)]
 Addresses = Annotated[str, AfterValidator(_address_list)]
 
 
-def _var(default: Any, *names: str, about: str, at_least: int | None = None) -> Any:
-    return Field(default, validation_alias=AliasChoices(*names), description=about, ge=at_least)
+_DAY_S = 86_400
+_BIGINT = 2**63 - 1
+
+
+def _var(
+    default: Any,
+    *names: str,
+    about: str,
+    at_least: int | None = None,
+    at_most: int | None = None,
+) -> Any:
+    return Field(
+        default, validation_alias=AliasChoices(*names), description=about, ge=at_least, le=at_most
+    )
 
 
 class Settings(BaseSettings):
@@ -59,7 +68,14 @@ class Settings(BaseSettings):
         "LIGHTCHAIN_RPC",
         about="JSON-RPC of a LightChain node",
     )
-    chain_id: int = _var(504, "LCAI_CHAIN_ID", "NEXT_PUBLIC_CHAIN_ID", about="the chain's id")
+    chain_id: int = _var(
+        504,
+        "LCAI_CHAIN_ID",
+        "NEXT_PUBLIC_CHAIN_ID",
+        at_least=1,
+        at_most=_BIGINT,
+        about="the chain's id",
+    )
     challengepay: Address | None = _var(
         None,
         "CHALLENGEPAY_ADDRESS",
@@ -104,24 +120,38 @@ class Settings(BaseSettings):
         about="private key that signs proofs and finalize; unset: the worker's",
     )
     start_block: int = _var(
-        0, "START_BLOCK", at_least=0, about="first block to index on a database without checkpoint"
+        0,
+        "START_BLOCK",
+        at_least=0,
+        at_most=_BIGINT,
+        about="first block to index on a database without checkpoint",
     )
     confirmation_blocks: int = _var(
-        12, "CONFIRMATION_BLOCKS", at_least=0, about="blocks on top before a block is indexed"
+        12,
+        "CONFIRMATION_BLOCKS",
+        at_least=0,
+        at_most=1_000_000,
+        about="blocks on top before a block is indexed",
     )
     max_block_range: int = _var(
-        2000, "MAX_BLOCK_RANGE", at_least=1, about="most blocks in one eth_getLogs"
+        2000,
+        "MAX_BLOCK_RANGE",
+        at_least=1,
+        at_most=1_000_000,
+        about="most blocks in one eth_getLogs",
     )
     competitive_margin_s: int = _var(
         7200,
         "COMPETITIVE_MARGIN",
         at_least=0,
+        at_most=365 * _DAY_S,
         about="seconds before the proof deadline at which a competitive ranking closes",
     )
     submit_reserve_s: int = _var(
         600,
         "SUBMIT_RESERVE",
         at_least=0,
+        at_most=365 * _DAY_S,
         about="seconds before the proof deadline kept for bindings and proofs, whatever else",
     )
     finalize_despite_missing_winners: bool = _var(
@@ -130,12 +160,17 @@ class Settings(BaseSettings):
         about="1: finalize although a winner of ours is not one on chain, who then forfeits",
     )
     request_fee_wei: int = _var(
-        10**15, "AIVM_REQUEST_FEE_WEI", at_least=0, about="fee of one AIVM request, wei"
+        10**15,
+        "AIVM_REQUEST_FEE_WEI",
+        at_least=0,
+        at_most=10**24,
+        about="fee of one AIVM request, wei",
     )
     max_attempts: int = _var(
         10,
         "CHALLENGE_WORKER_MAX_ATTEMPTS",
         at_least=1,
+        at_most=1_000_000,
         about="refusals by the contract before an AIVM job is dead",
     )
     opendota_base: str = _var(
@@ -146,6 +181,7 @@ class Settings(BaseSettings):
         90,
         "EVIDENCE_COLLECTOR_LOOKBACK_DAYS",
         at_least=1,
+        at_most=3650,
         about="days of history fetched per linked account",
     )
     collector_poll_ms: int = _var(

@@ -27,7 +27,10 @@ def connect(url: str, *, pool_size: int = 5) -> Engine:
     except (ArgumentError, ValueError):
         # Not chained: where a password holds an "@" or ":", the error quotes a part of it.
         parsed = None
-    if parsed is None or "\0" in parsed.render_as_string(hide_password=False):
+    if (
+        parsed is None
+        or "\0" in f"{parsed.username}{parsed.password}{parsed.host}{parsed.database}"
+    ):
         raise PermanentError(
             "DATABASE_URL is not a database URL; expected postgresql://user:password@host/name, "
             "with @ : / ? # and % in user and password written as %40 %3A %2F %3F %23 %25"
