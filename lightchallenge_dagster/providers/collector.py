@@ -36,6 +36,10 @@ class Collector(Protocol):
         """The canonical records of the last ``lookback_days``; raises the provider errors."""
         ...
 
+    def recognises(self, record: object) -> bool:
+        """Whether a stored value is a record that ``key`` and ``span`` can be asked about."""
+        ...
+
     def key(self, record: Record) -> str | None:
         """What makes a record the same record in another answer; None when it has no identity."""
         ...

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import requests
+import urllib3
 from requests.adapters import HTTPAdapter
 from urllib3.util.retry import Retry
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 _RETRIED = (429, 500, 502, 503, 504)
 _MAX_ANSWER_BYTES = 64 * 1024 * 1024
+_MAX_ANSWER_S = 120.0
 
 
 class JsonApi:
@@ -41,23 +43,30 @@ class JsonApi:
         base_url: str,
         *,
         timeout_s: tuple[float, float] = (5.0, 20.0),
+        answer_s: float = _MAX_ANSWER_S,
         retries: int = 4,
         backoff_s: float = 1.0,
         max_wait_s: float = 30.0,
         per_minute: int | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> None:
-        parts = urlsplit(base_url.strip())
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
+        try:
+            parts = urlsplit(base_url.strip())
+            port = f":{parts.port}" if parts.port else ""
+            (parts.hostname or "").encode("idna")
+        except ValueError:
+            # Not chained: its text repeats a part of the address.
+            parts, port = None, ""
+        if parts is None or parts.scheme not in {"http", "https"} or not parts.hostname:
             raise PermanentError(
                 "the provider's base address is not an http(s) URL; "
                 "expected e.g. https://api.opendota.com/api"
             )
         self._base = base_url.strip().rstrip("/")
-        port = f":{parts.port}" if parts.port else ""
         self._host = f"{parts.hostname}{port}"
         self._path = parts.path.rstrip("/")
         self._timeout = timeout_s
+        self._answer_s = answer_s
         self._retries = retries
         self._per_minute = per_minute
         self._asked: deque[float] = deque()
@@ -97,12 +106,12 @@ class JsonApi:
             ) as response:
                 self._check(response, where)
                 body = self._read(response, where)
-        except requests.Timeout as error:
+        except (requests.Timeout, urllib3.exceptions.TimeoutError) as error:
             raise ProviderUnavailableError(
                 f"{where} did not answer in time, {self._retries + 1} times asked; "
                 "it will be asked again on the next collection"
             ) from error
-        except requests.RequestException as error:
+        except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
             # The exception's own text repeats the URL with its query: only its kind is named.
             raise ProviderUnavailableError(
                 f"{where} cannot be reached ({type(error).__name__}), {self._retries + 1} times "
@@ -132,11 +141,19 @@ class JsonApi:
 
     def _read(self, response: requests.Response, where: str) -> bytes:
         body = bytearray()
-        for chunk in response.iter_content(65536):
+        until = time.monotonic() + self._answer_s
+        # Whatever has arrived, not a full buffer: the deadline has to be looked at in between.
+        while chunk := response.raw.read1(65536, decode_content=True):
             body += chunk
             if len(body) > _MAX_ANSWER_BYTES:
                 raise ProviderMisreadError(
                     f"{where} answered with more than {_MAX_ANSWER_BYTES // 2**20} MiB"
+                )
+            # The time limit of the connection is for each read: a trickle would never end.
+            if time.monotonic() > until:
+                raise ProviderUnavailableError(
+                    f"{where} was still answering after {self._answer_s:g} s; "
+                    "it will be asked again on the next collection"
                 )
         return bytes(body)
 

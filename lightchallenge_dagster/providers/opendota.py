@@ -112,6 +112,17 @@ class OpenDota:
             self._heroes = names
         return self._heroes
 
+    def recognises(self, record: object) -> bool:
+        """Whether it says which match it is and when that started."""
+        if not isinstance(record, dict):
+            return False
+        row = cast("dict[str, Any]", record)
+        return (
+            _is_count(row.get("match_id"))
+            and _is_count(row.get("start_time"))
+            and _is_count(row.get("duration_s", 0))
+        )
+
     def key(self, record: Record) -> str | None:
         """The match id."""
         match_id = record.get("match_id")

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
+
 from lightchallenge_dagster.errors import LightChallengeError
 from lightchallenge_dagster.providers.errors import (
     ProviderLimitedError,
@@ -116,9 +118,19 @@ def collect(
             for reason, count in fetched.skipped.items():
                 skipped[f"{provider}: {reason}"] += count
             for target in due:
-                outcome = _keep(
-                    engine, client, target, account, fetched.records, lookback_days, now
-                )
+                try:
+                    outcome = _keep(
+                        engine, client, target, account, fetched.records, lookback_days, now
+                    )
+                except (LightChallengeError, DataError, IntegrityError) as error:
+                    # What the database refuses about one wallet must not hold up the others.
+                    said = error.orig if isinstance(error, DBAPIError) else error
+                    failed.append(
+                        f"{provider} evidence of {target.subject} for challenge "
+                        f"{target.challenge_id} cannot be stored: {str(said).splitlines()[0]}"
+                    )
+                    mine["failed"] += 1
+                    continue
                 mine[outcome] += 1
                 if outcome == "inserted":
                     challenges.add(target.challenge_id)
@@ -189,7 +201,10 @@ def _keep(
             kept = [
                 record
                 for record in before.records
-                if client.span(record)[0] < since and client.key(record) not in known
+                # Others write such rows too; what this provider never said is not carried over.
+                if client.recognises(record)
+                and client.span(record)[0] < since
+                and client.key(record) not in known
             ]
             records = kept + records
         outcome = evidence.store(

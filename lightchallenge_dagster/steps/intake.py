@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from sqlalchemy.exc import DataError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 
 from lightchallenge_dagster.errors import PermanentError
 from lightchallenge_dagster.providers import inbox as uploads
@@ -127,14 +127,12 @@ def _take(
             sha256, size = _fingerprint(file)
             upload = uploads.read_upload(file, name, window_of, beat)
         return upload, _store(engine, path, name, upload, sha256, size, now)
-    except (UploadError, DataError) as error:
-        # What the database refuses about one file is that file's fault, and must not hold up the
-        # others; its message may quote the file, so it is not repeated.
-        reason = (
-            str(error)
-            if isinstance(error, UploadError)
-            else "the database cannot hold a value in it"
-        )
+    except FileNotFoundError:
+        raise
+    except (UploadError, DataError, IntegrityError, OSError) as error:
+        # What the database refuses about one file, or the disk cannot read of it, must not hold up
+        # the others.
+        reason = _reason(error)
     routing = upload.routing if upload else None
     with engine.begin() as connection:
         evidence.note_file(
@@ -150,6 +148,18 @@ def _take(
             provider=routing.provider if routing else None,
         )
     return reason
+
+
+def _reason(error: UploadError | DBAPIError | OSError) -> str:
+    if isinstance(error, UploadError):
+        return str(error)
+    if isinstance(error, OSError):
+        return f"it cannot be read: {error.strerror}; put it into the inbox again"
+    # The database's message may quote the file, so it is not repeated; a constraint's name is ours.
+    constraint = getattr(getattr(error.orig, "diag", None), "constraint_name", None)
+    if constraint:
+        return f"the database refuses it by {constraint}; is there such a challenge?"
+    return "the database cannot hold a value in it"
 
 
 def _store(

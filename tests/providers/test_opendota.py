@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 import time
@@ -160,9 +161,36 @@ def test_nobody_listening_is_transient_and_no_secret_is_in_the_message() -> None
     assert "127.0.0.1:9" in str(caught.value)
 
 
-def test_a_base_that_is_no_address_is_refused_when_the_client_is_made() -> None:
-    with pytest.raises(PermanentError, match="http"):
-        OpenDota("opendota")
+@pytest.mark.parametrize(
+    "base",
+    ["opendota", "http://h:s3cret", "http://[::1", f"http://{'a' * 100}.example", "ftp://h", ""],
+)
+def test_a_base_that_is_no_address_is_refused_when_the_client_is_made(base: str) -> None:
+    with pytest.raises(PermanentError, match="http") as caught:
+        OpenDota(base)
+    assert "s3cret" not in str(caught.value)
+    assert caught.value.__cause__ is None
+
+
+def test_an_answer_that_trickles_for_ever_is_given_up() -> None:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", "1000000")
+            self.end_headers()
+            with contextlib.suppress(OSError):
+                while True:
+                    self.wfile.write(b" ")
+                    time.sleep(0.05)
+
+        def log_message(self, format: str, *args: Any) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        http = JsonApi(f"http://127.0.0.1:{server.server_address[1]}", retries=0, answer_s=0.5)
+        with pytest.raises(ProviderUnavailableError, match="still answering"):
+            http.get("/players/1/matches")
+        server.shutdown()
 
 
 Answering = Callable[[bytes, int], str]

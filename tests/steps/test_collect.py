@@ -407,3 +407,43 @@ def test_a_chain_clock_ahead_of_ours_decides(database: Engine) -> None:
         at=int(NOW.timestamp()) + 90,
     )
     assert collection_due(database, NOW) == 1
+
+
+@pytest.mark.parametrize(
+    "data",
+    ["[null]", '["x", 7]', '[{"match_id": 1}]', '[{"start_time": "yesterday", "match_id": 1}]',
+     '[{"start_time": 1, "match_id": 1, "duration_s": "long"}]', '"x"', "null", "[[]]"],
+)  # fmt: skip
+def test_a_row_of_another_shape_under_our_reference_is_not_carried_over_and_stops_nobody(
+    database: Engine, server: Server, data: str
+) -> None:
+    a_challenge(database, 7)
+    for wallet, account in ((ALICE, "42"), (BOB, "43")):
+        joined(database, 7, wallet)
+        linked(database, wallet, account)
+        play(server, int(account), int(account), NOW - timedelta(minutes=30))
+    execute(
+        database,
+        "insert into evidence (challenge_id, subject, provider, data, evidence_hash, raw_ref) "
+        "values (7, :s, 'opendota', cast(:data as jsonb), '0x01', 'opendota:42')",
+        s=ALICE,
+        data=data,
+    )
+    report = run(database, server)
+    assert (report.inserted, report.failed) == (2, [])
+
+
+def test_what_the_database_refuses_about_one_wallet_does_not_hold_up_the_others(
+    database: Engine, server: Server
+) -> None:
+    a_challenge(database, 7)
+    for wallet, account in ((ALICE, "42"), (BOB, "43")):
+        joined(database, 7, wallet)
+        linked(database, wallet, account)
+        play(server, int(account), int(account), NOW - timedelta(minutes=30))
+    execute(database, f"alter table evidence add constraint no_alice check (subject <> '{ALICE}')")
+    report = run(database, server)
+    assert report.inserted == 1
+    (message,) = report.failed
+    assert ALICE in message
+    assert "no_alice" in message

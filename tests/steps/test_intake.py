@@ -375,3 +375,25 @@ def test_whatever_arrives_is_stored_or_rejected_with_a_reason(
     assert report.stored + report.unchanged + len(report.rejected) == len(files)
     assert all(reason for _, reason in report.rejected)
     assert waiting(inbox) == 0
+
+
+def test_an_upload_that_a_constraint_refuses_is_set_aside_and_the_next_is_taken(
+    database: Engine, inbox: Path
+) -> None:
+    """A database may tie evidence to its challenge; an upload for an unknown one then fails."""
+    with database.begin() as connection:
+        connection.execute(text("insert into challenges (id) values (42)"))
+        connection.execute(
+            text(
+                "alter table evidence add constraint evidence_challenge_fk "
+                "foreign key (challenge_id) references challenges (id)"
+            )
+        )
+    put(inbox, "unknown.json", envelope(challenge_id=43), age_s=9)
+    put(inbox, "good.json", envelope())
+    report = take_in(database, inbox, NOW)
+    assert (report.stored, len(report.rejected)) == (1, 1)
+    assert "evidence_challenge_fk" in only_reason(inbox)
+    assert rows(database, "select name from pipeline.inbox_files where outcome = 'rejected'") == [
+        ("unknown.json",)
+    ]
