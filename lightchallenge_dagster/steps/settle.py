@@ -27,7 +27,7 @@ from lightchallenge_dagster.rules.prompt import SCHEMA_VERSION, hash32
 from lightchallenge_dagster.rules.proof import Proof, expected_response_hash
 from lightchallenge_dagster.steps.outbox import Outbox, Outcome
 from lightchallenge_dagster.storage import outbox as stored
-from lightchallenge_dagster.storage import proof_fields, rankings, settlement
+from lightchallenge_dagster.storage import proof_fields, rankings, settlement, verdicts
 from lightchallenge_dagster.storage.outbox import Attempt, Intent
 from lightchallenge_dagster.storage.rankings import Winner
 from lightchallenge_dagster.storage.settlement import Bound, Request, Settling
@@ -161,6 +161,7 @@ class _State:
     bindings: Mapping[tuple[int, str], Bound]
     chain_winners: set[tuple[int, str]]
     unjudged: set[tuple[int, str]]
+    outdated: set[tuple[int, str]]
     attempts: Mapping[int, Sequence[Attempt]]
     indexed_to: int
 
@@ -174,6 +175,16 @@ class _State:
         if ids:
             for one in rankings.settled_winners(connection, ids, now, lock=lock):
                 winners.setdefault(one.challenge_id, []).append(one)
+        chain_winners = settlement.chain_winners(connection, ids)
+        by_verdict = {
+            winner.challenge_id
+            for of_challenge in winners.values()
+            for winner in of_challenge
+            if winner.rank is None and (winner.challenge_id, winner.subject) not in chain_winners
+        }
+        outdated = (
+            verdicts.pending(connection, challenge_ids=sorted(by_verdict)) if by_verdict else []
+        )
         attempts: dict[int, list[Attempt]] = {}
         for attempt in stored.attempts(connection, ids, ["bind", "clear", "proof"]):
             attempts.setdefault(attempt.challenge_id or 0, []).append(attempt)
@@ -182,8 +193,9 @@ class _State:
             settling=settling,
             winners=winners,
             bindings=settlement.bindings(connection, ids),
-            chain_winners=settlement.chain_winners(connection, ids),
+            chain_winners=chain_winners,
             unjudged=settlement.passing(connection, ids, unjudged=True),
+            outdated={(one.challenge_id, one.subject) for one in outdated},
             attempts=attempts,
             indexed_to=settlement.indexed_to(connection),
         )
@@ -203,6 +215,8 @@ class _State:
             if not settled or _useless(request, challenge_id):
                 continue
             if bound != _wanted(request):
+                if (challenge_id, subject) in self.outdated:
+                    continue  # it passed by an older rule: no order before it was judged again
                 base = f"bind:{challenge_id}:{subject}:{request.request_id}"
                 if not self._waiting(challenge_id, base):
                     yield Work(challenge_id, subject, "bind")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from sqlalchemy import Engine
 from lightchallenge_dagster.devnet.deploy import Deployment
 from lightchallenge_dagster.devnet.errors import ContractRefused
 from lightchallenge_dagster.devnet.wallets import Wallet
+from lightchallenge_dagster.steps import judge
 from tests import builders
 from tests.steps.index_world import open_world
 from tests.steps.money_world import HOUR, Money, users
@@ -430,3 +432,22 @@ def test_a_binding_of_an_earlier_workers_winner_stays_until_it_was_judged(money:
     money.settle()
     assert money.winners(challenge, [ALICE, BOB]) == [BOB.address]
     assert len(money.events("task_registry", "BindingRecorded")) == 1
+
+
+def test_a_pass_by_a_rule_that_has_changed_since_is_no_payment_order(money: Money) -> None:
+    def judged() -> None:
+        for day in judge.pending(money.engine):
+            judge.judge(money.engine, day, datetime.fromtimestamp(money.now(), UTC))
+
+    challenge = money.challenge([ALICE, BOB], params=builders.distance_rule(1))
+    for wallet, km in ((ALICE, 3), (BOB, 9)):
+        ran = {"type": "run", "start_ts": money.now() + 1, "duration_s": 60, "distance_km": km}
+        builders.evidence(money.engine, challenge, wallet.address, [ran])
+    judged()
+    money.requested(challenge)
+    assert sorted(money.work()) == sorted([("bind", ALICE.address), ("bind", BOB.address)])
+    set_mode(money, challenge, builders.distance_rule(5))
+    assert money.work() == []
+    assert money.settle().bound == []
+    judged()
+    assert money.work() == [("bind", BOB.address)]
