@@ -348,3 +348,45 @@ def test_a_judgement_waits_for_an_intent_that_is_being_written_and_then_respects
         report = judging.result(timeout=60)
     assert (report.frozen, report.changed) == (1, 0)
     assert verdicts(database) == [(A, True, Decimal(6))]
+
+
+def test_a_pass_that_an_earlier_worker_requested_for_waits_for_its_binding_to_be_read(
+    database: Engine,
+) -> None:
+    build.challenge(database, 7, build.distance_rule(10))
+    for subject in (A, B):
+        build.evidence(database, 7, subject, [run(5)])
+        build.verdict(database, 7, subject, passed=subject == A, score=11)
+    build.insert(
+        database,
+        "public.aivm_jobs",
+        challenge_id=7,
+        status="submitted",
+        attempts=0,
+        task_id=build.HASH,
+    )
+    assert judged(database).judged == 1  # nobody orders a payment for B's failure
+    assert verdicts(database) == [(A, True, Decimal(11)), (B, False, Decimal(5))]
+    assert judge.pending(database) == {}
+    # The indexer reads the request, and behind it the binding.
+    build.insert(
+        database,
+        "pipeline.inference_requests",
+        request_id=1,
+        task_id=build.HASH,
+        requester=C,
+        model="m",
+        prompt_hash=build.HASH,
+        prompt_id=build.HASH,
+        model_digest=build.HASH,
+        det_config_hash=build.HASH,
+        status="requested",
+        requested_block=1,
+        requested_tx=build.HASH,
+        requested_ts=build.ts(STARTS),
+    )
+    build.binding(database, 7, A)
+    assert judge.pending(database) == {DAY: 1}
+    assert judged(database).frozen == 1
+    assert verdicts(database)[0] == (A, True, Decimal(11))
+    assert judge.pending(database) == {}

@@ -1,6 +1,7 @@
 -- Wallets whose latest evidence per provider, rule or accepted sources are not what their verdict
 -- was made from, or that have no verdict. The hash is of evidence ids and hashes, not of the data:
--- this runs in every tick.
+-- this runs in every tick. A threshold pass of an earlier worker waits while the request that its job noted is
+-- not indexed: the wallet may be bound on chain, and then its verdict stands.
 with latest as (
     select distinct on (e.challenge_id, lower(e.subject), lower(e.provider))
            e.challenge_id, lower(e.subject) as subject, lower(e.provider) as provider,
@@ -27,8 +28,23 @@ with latest as (
 select i.challenge_id, i.subject, i.partition_key, i.inputs_hash, i.evidence_ids, j.submitted_at
   from inputs i
   left join pipeline.judgements j on j.challenge_id = i.challenge_id and j.subject = i.subject
- where :everything
-    or j.inputs_hash is distinct from i.inputs_hash
-    or not exists (select 1 from public.verdicts v
-                    where v.challenge_id = i.challenge_id and lower(v.subject) = i.subject)
+ where (:everything
+        or j.inputs_hash is distinct from i.inputs_hash
+        or not exists (select 1 from public.verdicts v
+                        where v.challenge_id = i.challenge_id and lower(v.subject) = i.subject))
+   and not (j.challenge_id is null
+            and exists (select 1
+                          from public.verdicts v
+                          join public.challenges c on c.id = v.challenge_id
+                          join pipeline.challenge_plans plan
+                            on plan.challenge_id = c.id and plan.mode = 'threshold'
+                          left join public.aivm_jobs job on job.challenge_id = c.id
+                          left join pipeline.inference_requests r
+                            on r.task_id = lower(coalesce(job.task_id,
+                                                          c.proof #>> '{taskBinding,taskId}'))
+                         where v.challenge_id = i.challenge_id and lower(v.subject) = i.subject
+                           and v.pass
+                           and coalesce(job.task_id, c.proof #>> '{taskBinding,taskId}')
+                               is not null
+                           and r.task_id is null))
  order by i.challenge_id, i.subject
