@@ -74,12 +74,13 @@ def table_metadata(engine: Engine, table: Table) -> dict[str, Any]:
 
 
 def report_metadata(report: Any) -> dict[str, Any]:
-    """A step's report dataclass as metadata: numbers and texts plain, the rest as JSON."""
-    return {
-        field.name: _value(getattr(report, field.name))
-        for field in fields(report)
-        if getattr(report, field.name) is not None
-    }
+    """A step's report dataclass as metadata: numbers and texts plain, the rest as JSON.
+
+    What is empty is left out, so that what is there is seen.
+    """
+    values = {field.name: getattr(report, field.name) for field in fields(report)}
+    nothing: tuple[Any, ...] = (None, "", (), [], {})
+    return {name: _value(value) for name, value in values.items() if value not in nothing}
 
 
 def merged_report_metadata(reports: Mapping[str, Any]) -> dict[str, Any]:

@@ -42,15 +42,13 @@ def follow_blocks(
     logs = metadata | table_metadata(engine, TABLES["chain_logs"])
     for key in report.partitions:
         context.log_event(materialization("chain_logs", logs, partition=key))
+    # All of them, also those without a change: each is as of this range now, and Dagster would call
+    # the others out of sync with chain_logs.
     for key in FOLLOWED:
-        if report.rows_changed.get(TABLES[key].name):
-            context.log_event(
-                materialization(
-                    key,
-                    table_metadata(engine, TABLES[key])
-                    | {"rows_changed": report.rows_changed[TABLES[key].name]},
-                )
-            )
+        changed = report.rows_changed.get(TABLES[key].name, 0)
+        context.log_event(
+            materialization(key, table_metadata(engine, TABLES[key]) | {"rows_changed": changed})
+        )
 
 
 @job(description="Index new confirmed blocks into chain_logs and every projection.")
