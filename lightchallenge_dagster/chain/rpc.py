@@ -58,8 +58,12 @@ class Rpc:
         retries: int = 2,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        parts = urlsplit(url)
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
+        try:
+            parts = urlsplit(url)
+            (parts.hostname or "").encode("idna")
+        except ValueError:
+            parts = None
+        if parts is None or parts.scheme not in {"http", "https"} or not parts.hostname:
             raise PermanentError("LCAI_RPC is not an http(s) URL; expected https://host/path")
         self._url = url
         self._secrets = _secrets(url)
@@ -165,7 +169,7 @@ class Rpc:
             raise RpcTimeout(f"{label}: no answer in {self._timeout_s:g} s") from None
         except requests.RequestException as error:
             raise RpcUnavailable(
-                f"{label}: the node cannot be reached ({type(error).__name__})"
+                f"{label}: the node cannot be reached ({type(error).__name__}); check LCAI_RPC"
             ) from None
         finally:
             self.seconds += time.perf_counter() - started
@@ -200,7 +204,7 @@ class Rpc:
 def _json(response: requests.Response) -> Any:
     try:
         return response.json()
-    except requests.exceptions.JSONDecodeError:
+    except (requests.exceptions.JSONDecodeError, RecursionError):
         return None
 
 

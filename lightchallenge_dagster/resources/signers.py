@@ -25,13 +25,15 @@ class SignersResource(ConfigurableResource):  # pyright: ignore[reportMissingTyp
 
         if not self.worker_key:
             raise SettingsError("LCAI_WORKER_PK is not set; see docs/configuration.md")
-        return Signer(self.worker_key)
+        return Signer(self.worker_key, variable="LCAI_WORKER_PK")
 
     def finalizer(self) -> Signer:
         """The worker where no key of its own is set."""
         from lightchallenge_dagster.chain.signer import Signer
 
-        return Signer(self.finalize_key) if self.finalize_key else self.worker()
+        if not self.finalize_key:
+            return self.worker()
+        return Signer(self.finalize_key, variable="LCAI_FINALIZE_PK")
 
     def wallets(self) -> dict[str, str]:
         """Role to address."""
