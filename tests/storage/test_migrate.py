@@ -184,3 +184,55 @@ def contents(engine: Engine, table: str) -> list[dict[str, object]]:
     query = text(f"select * from public.{table} order by 1")  # noqa: S608
     with engine.connect() as connection:
         return [dict(row) for row in connection.execute(query).mappings()]
+
+
+def test_tables_of_another_role_that_lack_nothing_are_adopted(database: Engine) -> None:
+    """The web app's role owns its tables; ours may create in the database, and read and write."""
+    role = f"pipeline_{database.url.database}"
+    with database.begin() as connection:
+        connection.execute(text("drop schema pipeline cascade"))
+        connection.execute(text("drop table public.rankings"))
+        connection.execute(text("delete from public.schema_migrations"))
+        connection.execute(text(f"create role {role} login password '{role}'"))
+        connection.execute(text(f"grant create, usage on schema public to {role}"))
+        connection.execute(
+            text(f"grant create, temporary on database {database.url.database} to {role}")
+        )
+        connection.execute(
+            text(f"grant select, insert, update, delete on all tables in schema public to {role}")
+        )
+    ours = connect(
+        database.url.set(username=role, password=role).render_as_string(hide_password=False)
+    )
+    try:
+        assert len(migrate(ours).applied) == len(shipped())
+        assert pending(ours) == []
+        with database.begin() as connection:
+            connection.execute(text("delete from public.schema_migrations"))
+            connection.execute(text("alter table public.verdicts drop column score"))
+        with pytest.raises(
+            MigrationError, match=r"500_challenges\.sql.*must be owner of table verdicts"
+        ):
+            migrate(ours)
+    finally:
+        ours.dispose()
+        with database.begin() as connection:
+            connection.execute(text(f"drop owned by {role}"))
+            connection.execute(text(f"drop role {role}"))
+
+
+def test_wallets_that_an_old_database_holds_twice_are_named_by_the_migration(empty: Engine) -> None:
+    with empty.begin() as connection:
+        connection.execute(
+            text(
+                "create table participants (id bigserial, challenge_id bigint, subject text, "
+                "tx_hash text, joined_at timestamptz, created_at timestamptz, "
+                "updated_at timestamptz)"
+            )
+        )
+        connection.execute(
+            text("insert into participants (challenge_id, subject) values (7, '0xAB'), (7, '0xab')")
+        )
+    with pytest.raises(MigrationError, match=r"0xab.*duplicated") as caught:
+        migrate(empty)
+    assert "500_challenges.sql" in str(caught.value)

@@ -3,6 +3,19 @@
 -- table and index is found and left alone; columns its later migrations brought are added when
 -- an older database lacks them.
 
+-- Only what is missing is altered: to alter a table one has to own it, and an existing database's
+-- tables may be another role's.
+create function pg_temp.ensure_column(target text, name text, type text) returns void
+language plpgsql as $$
+begin
+    if not exists (select 1 from pg_attribute a
+                    where a.attrelid = to_regclass(target) and a.attname = name
+                      and not a.attisdropped) then
+        execute format('alter table %s add column %I %s', target, name, type);
+    end if;
+end
+$$;
+
 create table if not exists public.challenges (
     id                         bigint primary key,
     title                      text,
@@ -26,11 +39,10 @@ create table if not exists public.challenges (
     created_at                 timestamptz,
     updated_at                 timestamptz
 );
-alter table public.challenges
-    add column if not exists chain_outcome smallint,
-    add column if not exists registry_status text default 'pending',
-    add column if not exists registry_tx_hash text,
-    add column if not exists registry_error text;
+select pg_temp.ensure_column('public.challenges', 'chain_outcome', 'smallint');
+select pg_temp.ensure_column('public.challenges', 'registry_status', $$text default 'pending'$$);
+select pg_temp.ensure_column('public.challenges', 'registry_tx_hash', 'text');
+select pg_temp.ensure_column('public.challenges', 'registry_error', 'text');
 
 create table if not exists public.participants (
     id           bigserial primary key,
@@ -42,8 +54,7 @@ create table if not exists public.participants (
     created_at   timestamptz not null default now(),
     updated_at   timestamptz not null default now()
 );
-alter table public.participants
-    add column if not exists source text not null default 'unknown';
+select pg_temp.ensure_column('public.participants', 'source', $$text not null default 'unknown'$$);
 
 create table if not exists public.evidence (
     id            bigserial primary key,
@@ -71,9 +82,8 @@ create table if not exists public.verdicts (
     updated_at    timestamptz not null default now(),
     constraint verdicts_challenge_subject_uq unique (challenge_id, subject)
 );
-alter table public.verdicts
-    add column if not exists score numeric,
-    add column if not exists metadata jsonb;
+select pg_temp.ensure_column('public.verdicts', 'score', 'numeric');
+select pg_temp.ensure_column('public.verdicts', 'metadata', 'jsonb');
 
 create table if not exists public.aivm_jobs (
     id             bigserial primary key,
@@ -102,7 +112,7 @@ create table if not exists public.claims (
     created_at   timestamptz not null default now(),
     updated_at   timestamptz not null default now()
 );
-alter table public.claims add column if not exists metadata jsonb;
+select pg_temp.ensure_column('public.claims', 'metadata', 'jsonb');
 
 create table if not exists public.achievement_mints (
     id               bigserial primary key,
@@ -206,10 +216,9 @@ create table if not exists public.challenge_invites (
     created_at         timestamptz not null default now(),
     updated_at         timestamptz not null default now()
 );
-alter table public.challenge_invites
-    add column if not exists inviter_wallet text,
-    add column if not exists accepted_by_wallet text,
-    add column if not exists joined_at timestamptz;
+select pg_temp.ensure_column('public.challenge_invites', 'inviter_wallet', 'text');
+select pg_temp.ensure_column('public.challenge_invites', 'accepted_by_wallet', 'text');
+select pg_temp.ensure_column('public.challenge_invites', 'joined_at', 'timestamptz');
 
 create table if not exists public.reminders (
     id           bigserial primary key,
@@ -278,3 +287,4 @@ from (values
 ) as wanted (name, kind, target, keys);
 
 drop function pg_temp.ensure_index(text, text, text, text);
+drop function pg_temp.ensure_column(text, text, text);
