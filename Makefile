@@ -2,6 +2,9 @@
 PYTHON := .venv/bin/python
 RUN := $(PYTHON) -m
 
+# pytest says 5 when no test was picked; that is an error unless somebody picks by ARGS.
+OR_NONE = || { code=$$?; [ $$code = 5 ] && [ -n "$(ARGS)" ]; }
+
 .DEFAULT_GOAL := help
 .PHONY: help install demo test check format lock clean
 
@@ -15,7 +18,9 @@ demo: install ## Run the whole pipeline on a local chain (ARGS="--help" shows it
 	@$(RUN) lightchallenge_dagster.devnet.demo $(ARGS)
 
 test: install ## Run the tests (ARGS="-k words" picks some)
-	@$(RUN) pytest $(ARGS)
+	@$(RUN) pytest -n 2 --dist loadfile --ignore=tests/e2e $(ARGS) $(OR_NONE)
+	@echo "Now end to end, with Dagster itself, one after the other:"
+	@$(RUN) pytest tests/e2e $(ARGS) $(OR_NONE)
 
 check: install ## Types, lint, format, import rings, contracts
 	$(RUN) ruff check .
