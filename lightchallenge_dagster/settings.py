@@ -98,7 +98,7 @@ class Settings(BaseSettings):
     poi_verifier: Address | None = _var(
         None,
         "CHALLENGEPAY_AIVM_POI_VERIFIER_ADDRESS",
-        about="ChallengePayAivmPoiVerifier; unset: each challenge's own verifier",
+        about="ChallengePayAivmPoiVerifier; proofs go by each challenge's own verifier",
     )
     achievement: Address | None = _var(
         None, "NEXT_PUBLIC_ACHIEVEMENT_ADDR", about="ChallengeAchievement; unset: not indexed"
