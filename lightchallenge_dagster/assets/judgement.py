@@ -1,6 +1,7 @@
 """Verdicts and rankings as assets, cut by the UTC day their challenge ends."""
 
 from collections.abc import Callable, Iterable
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from dagster import (
@@ -13,7 +14,7 @@ from dagster import (
     asset,
 )
 
-from lightchallenge_dagster.assets.catalog import JUDGEMENT, OWNERS, TABLES
+from lightchallenge_dagster.assets.catalog import JUDGEMENT, OWNERS, TABLES, Table
 from lightchallenge_dagster.assets.metadata import (
     LIVE,
     merged_report_metadata,
@@ -72,18 +73,11 @@ def verdicts(
     policy: Policy,
 ) -> MaterializeResult[Any]:
     """Judge what is new or changed in the partitions."""
-    from lightchallenge_dagster.steps import judge, plan
+    from lightchallenge_dagster.steps import judge
 
-    engine = database.engine()
-    now = chain.now()
-    plan.refresh_plans(engine, policy.plans())
+    engine, now = _prepared(database, chain, policy)
     reports = _by_day(context, engine, lambda day: judge.judge(engine, day, now), last=False)
-    return MaterializeResult(
-        data_version=LIVE,
-        metadata=merged_report_metadata(reports)
-        | table_metadata(engine, TABLES["verdicts"])
-        | {"dagster/column_lineage": VERDICT_LINEAGE},
-    )
+    return _result(engine, TABLES["verdicts"], reports, VERDICT_LINEAGE)
 
 
 @asset(
@@ -102,23 +96,39 @@ def rankings(
     policy: Policy,
 ) -> MaterializeResult[Any]:
     """Rank every competitive challenge of the partitions; close those whose time has come."""
-    from lightchallenge_dagster.steps import plan, rank
+    from lightchallenge_dagster.steps import rank
 
-    engine = database.engine()
-    now = chain.now()
-    plan.refresh_plans(engine, policy.plans())
+    engine, now = _prepared(database, chain, policy)
     reports = _by_day(context, engine, lambda day: rank.rank(engine, day, now), last=True)
-    return MaterializeResult(
-        data_version=LIVE,
-        metadata=merged_report_metadata(reports)
-        | table_metadata(engine, TABLES["rankings"])
-        | {"dagster/column_lineage": RANKING_LINEAGE},
-    )
+    return _result(engine, TABLES["rankings"], reports, RANKING_LINEAGE)
 
 
 def judgement_lease(day: str) -> str:
     """The lease under which one day is judged and ranked."""
     return f"judge:{day}"
+
+
+def _prepared(
+    database: DatabaseResource, chain: ChainResource, policy: Policy
+) -> tuple["Engine", datetime]:
+    """The engine with every plan up to date, and chain time."""
+    from lightchallenge_dagster.steps import plan
+
+    engine = database.engine()
+    now = chain.now()
+    plan.refresh_plans(engine, policy.plans())
+    return engine, now
+
+
+def _result(
+    engine: "Engine", table: Table, reports: dict[str, Any], lineage: TableColumnLineage
+) -> MaterializeResult[Any]:
+    return MaterializeResult(
+        data_version=LIVE,
+        metadata=merged_report_metadata(reports)
+        | table_metadata(engine, table)
+        | {"dagster/column_lineage": lineage},
+    )
 
 
 def _by_day(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -24,7 +24,6 @@ class Work:
     lease: str
     partition_key: str | None = None
     selection: Sequence[AssetKey] | None = None
-    tags: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 def launch(engine: Engine, found: Sequence[Work]) -> list[RunRequest]:
@@ -47,7 +46,6 @@ def launch(engine: Engine, found: Sequence[Work]) -> list[RunRequest]:
                 partition_key=work.partition_key,
                 asset_selection=work.selection,
                 tags={
-                    **work.tags,
                     NAME_TAG: work.lease,
                     TOKEN_TAG: str(token),
                     "lightchallenge/work": work.what[:200],
