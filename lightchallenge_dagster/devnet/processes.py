@@ -295,6 +295,10 @@ class Anvil:
         self.rpc("evm_setNextBlockTimestamp", hex(timestamp))
         self.mine()
 
+    def resume_clock(self) -> None:
+        """Let the chain's time go on from its latest block, however long ago that was mined."""
+        self.rpc("anvil_setTime", hex(self.now()))
+
     def snapshot(self) -> str:
         return self.rpc("evm_snapshot")
 
