@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal, cast
 
+import msgspec
 from eth_abi.abi import decode as abi_decode
 from eth_abi.exceptions import DecodingError
 from eth_utils.crypto import keccak
@@ -38,8 +39,7 @@ CONTRACTS: Mapping[str, str] = {
 SnapshotKind = Literal["challenge", "achievement"]
 
 
-@dataclass(frozen=True, slots=True)
-class RawLog:
+class RawLog(msgspec.Struct, frozen=True, gc=False):
     """One log as a node returned it. Hex is lowercase, numbers are ints."""
 
     block_number: int
