@@ -11,13 +11,15 @@ from eth_abi.exceptions import DecodingError
 from lightchallenge_dagster.chain import abi
 from lightchallenge_dagster.chain.abi import Function
 from lightchallenge_dagster.chain.revert import Revert, decode_revert
-from lightchallenge_dagster.chain.rpc import Rpc, RpcError
+from lightchallenge_dagster.chain.rpc import Rpc, RpcError, RpcTimeout, RpcUnavailable
 from lightchallenge_dagster.errors import LightChallengeError, PermanentError
 
 ZERO_ADDRESS = "0x" + "00" * 20
 
 STATUS_ACTIVE, STATUS_FINALIZED, STATUS_CANCELED = 0, 1, 2
 REQUEST_NONE, REQUEST_FINALIZED = 0, 4
+
+_BATCH = 200
 
 
 class CallReverted(LightChallengeError):
@@ -182,38 +184,27 @@ class Contracts:
         (values,) = self._call(self.addresses.challengepay, view, challenge_id, block=block)
         return OnChainChallenge(*values)
 
-    def challenge_snapshot(
-        self, challenge_id: int, creator: str, block_number: int
-    ) -> dict[str, Any]:
-        """What ``ChallengeCreated`` does not carry, JSON-safe, as it was at ``block_number``.
+    def challenge_snapshot(self, asked: Sequence[tuple[int, str, int]]) -> list[dict[str, Any]]:
+        """What ``ChallengeCreated`` does not carry, for each (challenge id, creator, block number).
 
-        ``stake``, ``pool`` and ``creator_contribution`` (wei) are decimal strings; other integers
-        too where JavaScript could not hold them.
+        As it was at the end of that block, JSON-safe: ``stake``, ``pool`` and
+        ``creator_contribution`` (wei) are decimal strings; other integers too where JavaScript
+        could not hold them. All in as few requests as the node allows.
         """
         pay = self.addresses.challengepay
-        challenge, contribution = self._many(
-            [
-                _View(pay, abi.challengepay("getChallenge"), (challenge_id,)),
-                _View(pay, abi.challengepay("contribOf"), (challenge_id, creator)),
-            ],
-            block_number,
-        )
-        found = OnChainChallenge(*challenge[0])
-        plain = {
-            name: _json_safe(getattr(found, name))
-            for name in (
-                "id", "kind", "status", "outcome", "creator", "currency", "token",
-                "join_closes_ts", "start_ts", "duration", "max_participants",
-                "participants_count", "verifier", "proof_deadline_ts",
+        views: list[tuple[_View, int | str]] = []
+        for challenge_id, creator, block in asked:
+            views.append((_View(pay, abi.challengepay("getChallenge"), (challenge_id,)), block))
+            views.append(
+                (_View(pay, abi.challengepay("contribOf"), (challenge_id, creator)), block)
             )
-        }  # fmt: skip
-        return {
-            **plain,
-            "stake": str(found.stake),
-            "pool": str(found.pool),
-            "creator_contribution": str(contribution[0]),
-            "block_number": block_number,
-        }
+        answers = self._at_blocks(views)
+        return [
+            _snapshot(OnChainChallenge(*challenge[0]), contribution[0], block)
+            for challenge, contribution, (_, _, block) in zip(
+                answers[::2], answers[1::2], asked, strict=True
+            )
+        ]
 
     def contrib_of(self, challenge_id: int, subject: str, block: int | str = "latest") -> int:
         """What ``subject`` staked on the challenge, in wei."""
@@ -347,12 +338,18 @@ class Contracts:
         return wei
 
     def achievement_of(
-        self, token_id: int, block: int | str = "latest"
-    ) -> tuple[int, str, int, int]:
-        """A token's challenge id, recipient, type (0 completion, 1 victory) and minting time."""
+        self, asked: Sequence[tuple[int, int | str]]
+    ) -> list[tuple[int, str, int, int]]:
+        """Challenge id, recipient, type (0 completion, 1 victory) and minting time of tokens.
+
+        Each is asked for by (token id, block); all in as few requests as the node allows.
+        """
         address = _configured(self.addresses.achievement, "NEXT_PUBLIC_ACHIEVEMENT_ADDR")
-        values = self._call(address, abi.achievement("achievementOf"), token_id, block=block)
-        return cast("tuple[int, str, int, int]", values)
+        view = abi.achievement("achievementOf")
+        answers = self._at_blocks(
+            [(_View(address, view, (token,)), block) for token, block in asked]
+        )
+        return cast("list[tuple[int, str, int, int]]", answers)
 
     def has_uri(self, challenge_id: int) -> bool:
         """Whether MetadataRegistry holds a URI for a challenge of this ChallengePay."""
@@ -380,12 +377,52 @@ class Contracts:
             raise _refused(view, error) from error
 
     def _many(self, views: Sequence[_View], block: int | str) -> list[tuple[Any, ...]]:
-        try:
-            answers = self.rpc.batch([("eth_call", view.params(block)) for view in views])
-        except RpcError:
-            # One of them was refused; asked one by one, the error names which.
-            return [self._call(v.address, v.function, *v.arguments, block=block) for v in views]
-        return [view.decoded(answer) for view, answer in zip(views, answers, strict=True)]
+        return self._at_blocks([(view, block) for view in views])
+
+    def _at_blocks(self, views: Sequence[tuple[_View, int | str]]) -> list[tuple[Any, ...]]:
+        """Every view at its block, in the order given, as many in one request as the node takes.
+
+        A batch that the node refuses, for its size or for one call in it, is halved until it is
+        served; a call that is refused on its own raises the error that names it.
+        """
+        found: list[tuple[Any, ...]] = []
+        at, size = 0, _BATCH
+        while at < len(views):
+            part = views[at : at + size]
+            try:
+                if len(part) == 1:
+                    (view, block), *_ = part
+                    found.append(
+                        self._call(view.address, view.function, *view.arguments, block=block)
+                    )
+                else:
+                    answers = self.rpc.batch([("eth_call", v.params(block)) for v, block in part])
+                    found += [v.decoded(one) for (v, _), one in zip(part, answers, strict=True)]
+            except (RpcError, RpcUnavailable) as error:
+                if len(part) == 1 or isinstance(error, RpcTimeout):
+                    raise
+                size = len(part) // 2
+                continue
+            at += len(part)
+        return found
+
+
+def _snapshot(found: OnChainChallenge, contribution: int, block: int) -> dict[str, Any]:
+    plain = {
+        name: _json_safe(getattr(found, name))
+        for name in (
+            "id", "kind", "status", "outcome", "creator", "currency", "token",
+            "join_closes_ts", "start_ts", "duration", "max_participants",
+            "participants_count", "verifier", "proof_deadline_ts",
+        )
+    }  # fmt: skip
+    return {
+        **plain,
+        "stake": str(found.stake),
+        "pool": str(found.pool),
+        "creator_contribution": str(contribution),
+        "block_number": block,
+    }
 
 
 def _refused(view: _View, error: RpcError) -> LightChallengeError:

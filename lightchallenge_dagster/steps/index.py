@@ -200,7 +200,7 @@ def heal(
         return tally.report(started, None)
     end = min(to_block, started.checkpoint.number)
     size = RangeSize.start(policy.max_block_range)
-    last = max(from_block, policy.start_block) - 1
+    last = max(from_block, started.first_block) - 1
     while (span := size.following(last, end)) is not None:
         if heartbeat is not None:
             heartbeat()
@@ -241,15 +241,12 @@ def rebuild(engine: Engine, policy: IndexPolicy, projection: str) -> RebuildRepo
         )
     before = time.perf_counter()
     with engine.begin() as connection:
-        held = checkpoints.read(connection, policy.chain_id)
-        if held is None:
+        if checkpoints.read(connection, policy.chain_id) is None:
             return RebuildReport(projection, 0, 0.0)
-        checkpoints.hold_beyond(connection, policy.chain_id, policy.start_block - 1)
+        held = checkpoints.hold_beyond(connection, policy.chain_id, -1)
         projections.begin(connection)
         projections.touch_all(connection, policy.chain_id, projection)
-        changed = projections.recompute(
-            connection, policy.chain_id, policy.start_block, [projection]
-        )
+        changed = projections.recompute(connection, policy.chain_id, held.first_block, [projection])
     return RebuildReport(projection, changed[projection], time.perf_counter() - before)
 
 
@@ -275,8 +272,14 @@ def _quiet(
 @dataclass(frozen=True, slots=True)
 class _Started:
     checkpoint: Point
+    first_block: int
     head: Block
     at_checkpoint: Block | None
+
+
+def _standing(engine: Engine, policy: IndexPolicy) -> checkpoints.Standing | None:
+    with engine.connect() as connection:
+        return checkpoints.standing(connection, policy.chain_id)
 
 
 def _require_chain(reader: ChainReader, policy: IndexPolicy) -> None:
@@ -289,7 +292,7 @@ def _require_chain(reader: ChainReader, policy: IndexPolicy) -> None:
 
 def _start(engine: Engine, reader: ChainReader, policy: IndexPolicy) -> _Started | Block:
     """The checkpoint and the chain's view of it; the head alone while the chain is too short."""
-    held = checkpoint(engine, policy)
+    held = _standing(engine, policy)
     if held is None:
         _require_chain(reader, policy)
         head = reader.head()
@@ -301,12 +304,12 @@ def _start(engine: Engine, reader: ChainReader, policy: IndexPolicy) -> _Started
         if header is not None and header.hash != base.hash:
             raise ChainMoved(f"block {base.number} was replaced while it was read")
         begin_at(engine, policy, base, header)
-        held = checkpoint(engine, policy)
+        held = _standing(engine, policy)
         if held is None:
             raise CheckpointMoved(f"the checkpoint of chain {policy.chain_id} was taken away")
     known = [held.number] if held.number >= 0 else []
     head, found = reader.head_and(known)
-    return _Started(held, head, found.get(held.number))
+    return _Started(held.point, held.first_block, head, found.get(held.number))
 
 
 def _common(

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, text
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, Row, text
 
 from lightchallenge_dagster.errors import TransientError
 from lightchallenge_dagster.rules.reorg import Point
@@ -18,80 +21,115 @@ class CheckpointMoved(TransientError):
     """Another writer advanced or undid the checkpoint first: this one's work is not committed."""
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """The checkpoint (block ``number`` with ``hash``) and what is remembered beside it.
+
+    ``first_block`` is the first block ever indexed. ``finalized`` is the newest indexed block
+    that the chain has called final, None where the chain does not say. ``stopped_reason`` and
+    ``stopped_at`` tell why and when the follower refused to go on; None while it goes.
+    """
+
+    number: int
+    hash: str
+    first_block: int
+    finalized: Point | None = None
+    stopped_reason: str | None = None
+    stopped_at: datetime | None = None
+
+    @property
+    def point(self) -> Point:
+        """The checkpoint as a block."""
+        return Point(self.number, self.hash)
+
+
+_SELECT = (
+    "select block_number, block_hash, first_block, finalized_number, finalized_hash,"
+    " stopped_reason, stopped_at"
+    " from pipeline.checkpoints where chain_id = :chain_id and stream = :stream"
+)
+
+
+def standing(connection: Connection, chain_id: int) -> Standing | None:
+    """The live stream's checkpoint with all it remembers; None before the first run."""
+    return _read(connection, chain_id, _SELECT)
+
+
 def read(connection: Connection, chain_id: int) -> Point | None:
     """The checkpoint of the live stream; None before the first run."""
-    row = connection.execute(
-        text(
-            "select block_number, block_hash from pipeline.checkpoints"
-            " where chain_id = :chain_id and stream = :stream"
-        ),
-        {"chain_id": chain_id, "stream": LIVE},
-    ).one_or_none()
-    return None if row is None else Point(row.block_number, row.block_hash)
+    found = standing(connection, chain_id)
+    return None if found is None else found.point
 
 
 def create(connection: Connection, chain_id: int, at: Point) -> bool:
-    """Begin the live stream at ``at``; False when it has begun already."""
+    """Begin the live stream at ``at``, the block before the first one to index.
+
+    False when it has begun already.
+    """
     done = connection.execute(
         text(
-            "insert into pipeline.checkpoints (chain_id, stream, block_number, block_hash)"
-            " values (:chain_id, :stream, :number, :hash) on conflict do nothing"
+            "insert into pipeline.checkpoints"
+            " (chain_id, stream, block_number, block_hash, first_block)"
+            " values (:chain_id, :stream, :number, :hash, :first_block) on conflict do nothing"
         ),
-        {"chain_id": chain_id, "stream": LIVE, "number": at.number, "hash": at.hash},
+        _key(chain_id) | {"number": at.number, "hash": at.hash, "first_block": at.number + 1},
     )
     return done.rowcount == 1
 
 
-def hold(connection: Connection, chain_id: int, expected: Point) -> None:
+def hold(connection: Connection, chain_id: int, expected: Point) -> Standing:
     """Lock the checkpoint until the transaction ends, if it still is ``expected``.
 
     Raises ``CheckpointMoved`` otherwise. Everything that writes chain data holds it first, so
     that writers queue here and the second one is refused.
     """
-    row = connection.execute(
-        text(
-            "select block_number, block_hash from pipeline.checkpoints"
-            " where chain_id = :chain_id and stream = :stream for update"
-        ),
-        {"chain_id": chain_id, "stream": LIVE},
-    ).one_or_none()
-    if row is None or (row.block_number, row.block_hash) != (expected.number, expected.hash):
-        now = "gone" if row is None else f"at block {row.block_number}"
+    held = _read(connection, chain_id, f"{_SELECT} for update")
+    if held is None or held.point != expected:
+        now = "gone" if held is None else f"at block {held.number}"
         raise CheckpointMoved(
             f"the checkpoint of chain {chain_id} is {now}, expected block {expected.number}"
             f" ({expected.hash}): another indexer is at work, its result stands"
         )
+    return held
 
 
-def hold_beyond(connection: Connection, chain_id: int, number: int) -> Point:
+def hold_beyond(connection: Connection, chain_id: int, number: int) -> Standing:
     """Lock the checkpoint until the transaction ends, wherever it is, if it covers ``number``.
 
     Raises ``CheckpointMoved`` otherwise.
     """
-    row = connection.execute(
-        text(
-            "select block_number, block_hash from pipeline.checkpoints"
-            " where chain_id = :chain_id and stream = :stream for update"
-        ),
-        {"chain_id": chain_id, "stream": LIVE},
-    ).one_or_none()
-    if row is None or row.block_number < number:
+    held = _read(connection, chain_id, f"{_SELECT} for update")
+    if held is None or held.number < number:
         raise CheckpointMoved(
             f"the checkpoint of chain {chain_id} does not cover block {number} any more"
         )
-    return Point(row.block_number, row.block_hash)
+    return held
 
 
-def move(connection: Connection, chain_id: int, to: Point, *, mirror: bool) -> None:
-    """Set the held checkpoint, and its mirror in public.indexer_state when asked to."""
+def move(
+    connection: Connection,
+    chain_id: int,
+    to: Point,
+    *,
+    mirror: bool,
+    finalized: Point | None = None,
+) -> None:
+    """Set the held checkpoint, and its mirror in public.indexer_state when asked to.
+
+    ``finalized``, a block at or below ``to``, raises the watermark and never lowers it. Whatever
+    had stopped the follower is over: it has just moved.
+    """
     connection.execute(
         text(
             "update pipeline.checkpoints"
-            " set block_number = :number, block_hash = :hash, updated_at = now()"
+            " set block_number = :number, block_hash = :hash, updated_at = now(),"
+            "     stopped_reason = null, stopped_at = null"
             " where chain_id = :chain_id and stream = :stream"
         ),
-        {"chain_id": chain_id, "stream": LIVE, "number": to.number, "hash": to.hash},
+        _key(chain_id) | {"number": to.number, "hash": to.hash},
     )
+    if finalized is not None:
+        finalize(connection, chain_id, finalized)
     if mirror:
         connection.execute(
             text(
@@ -102,3 +140,72 @@ def move(connection: Connection, chain_id: int, to: Point, *, mirror: bool) -> N
             ),
             {"keys": list(MIRRORED), "value": str(to.number)},
         )
+
+
+def finalize(connection: Connection, chain_id: int, at: Point) -> bool:
+    """Raise the watermark of final blocks to ``at``, an indexed block; True when it rose."""
+    done = connection.execute(
+        text(
+            "update pipeline.checkpoints"
+            " set finalized_number = :number, finalized_hash = :hash"
+            " where chain_id = :chain_id and stream = :stream and block_number >= :number"
+            "   and (finalized_number is null or finalized_number < :number)"
+        ),
+        _key(chain_id) | {"number": at.number, "hash": at.hash},
+    )
+    return done.rowcount == 1
+
+
+def forget_finality_above(connection: Connection, chain_id: int, number: int) -> None:
+    """For an operator who sets the checkpoint back by hand: no block above ``number`` is final."""
+    connection.execute(
+        text(
+            "update pipeline.checkpoints set finalized_number = null, finalized_hash = null"
+            " where chain_id = :chain_id and stream = :stream and finalized_number > :number"
+        ),
+        _key(chain_id) | {"number": number},
+    )
+
+
+def stop(connection: Connection, chain_id: int, reason: str) -> None:
+    """Note why the follower refuses to go on; the first time of the same reason is kept."""
+    connection.execute(
+        text(
+            "update pipeline.checkpoints set stopped_reason = :reason, stopped_at = now()"
+            " where chain_id = :chain_id and stream = :stream"
+            "   and stopped_reason is distinct from :reason"
+        ),
+        _key(chain_id) | {"reason": reason},
+    )
+
+
+def resume(connection: Connection, chain_id: int) -> None:
+    """Forget what had stopped the follower: the chain agrees with us again."""
+    connection.execute(
+        text(
+            "update pipeline.checkpoints set stopped_reason = null, stopped_at = null"
+            " where chain_id = :chain_id and stream = :stream and stopped_reason is not null"
+        ),
+        _key(chain_id),
+    )
+
+
+def _key(chain_id: int) -> dict[str, int | str]:
+    return {"chain_id": chain_id, "stream": LIVE}
+
+
+def _read(connection: Connection, chain_id: int, sql: str) -> Standing | None:
+    row = connection.execute(text(sql), _key(chain_id)).one_or_none()
+    return None if row is None else _standing(row)
+
+
+def _standing(row: Row[tuple[object, ...]]) -> Standing:
+    final = row.finalized_number
+    return Standing(
+        row.block_number,
+        row.block_hash,
+        row.first_block,
+        None if final is None else Point(final, row.finalized_hash),
+        row.stopped_reason,
+        row.stopped_at,
+    )

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import pytest
 
 from lightchallenge_dagster.chain.contracts import (
     STATUS_ACTIVE,
     Addresses,
+    CallReverted,
     Contracts,
     NotAContract,
 )
-from lightchallenge_dagster.chain.rpc import Rpc
+from lightchallenge_dagster.chain.rpc import Rpc, RpcError
 from lightchallenge_dagster.devnet.client import Client
 from lightchallenge_dagster.devnet.deploy import Deployment
 from lightchallenge_dagster.devnet.wallets import user
@@ -75,12 +79,61 @@ def test_a_snapshot_is_what_was_true_at_its_block_and_json_safe(
     challenge_id = client.create_challenge(ALICE, stake=3 * 10**18)
     created = client.node.block_number()
     client.join(BOB, challenge_id)
-    snapshot = contracts.challenge_snapshot(challenge_id, ALICE.address, created)
+    (snapshot,) = contracts.challenge_snapshot([(challenge_id, ALICE.address, created)])
     assert snapshot["stake"] == snapshot["pool"] == snapshot["creator_contribution"]
     assert snapshot["stake"] == str(3 * 10**18)
     assert snapshot["participants_count"] == 1
     assert snapshot["block_number"] == created
     assert isinstance(snapshot["start_ts"], int)
+
+
+class Narrow(Rpc):
+    """The real node behind a front that takes only so many calls at once."""
+
+    def __init__(self, url: str, most: int) -> None:
+        super().__init__(url)
+        self.most = most
+
+    def batch(self, calls: Sequence[tuple[str, Sequence[Any]]]) -> list[Any]:
+        if len(calls) > self.most:
+            self.calls += 1
+            raise RpcError(f"a batch of {len(calls)}", -32600, "batch too large")
+        return super().batch(calls)
+
+
+@pytest.mark.parametrize("most", [1000, 7, 0])
+def test_snapshots_of_many_creations_take_few_requests_and_a_refused_batch_is_made_smaller(
+    contracts: Contracts, client: Client, most: int
+) -> None:
+    client.fund(ALICE)
+    first = client.create_challenge(ALICE, stake=3 * 10**18)
+    block = client.node.block_number()
+    second = client.create_challenge(ALICE, stake=4 * 10**18)
+    rpc = Narrow(client.deployment.rpc_url, most)
+    many = Contracts(rpc, contracts.addresses)
+
+    asked = [(first, ALICE.address, block), (second, ALICE.address, block + 1)] * 50
+    snapshots = many.challenge_snapshot(asked)
+
+    assert [(one["id"], one["stake"]) for one in snapshots] == [
+        (first, str(3 * 10**18)),
+        (second, str(4 * 10**18)),
+    ] * 50
+    assert rpc.calls <= {1000: 1, 7: 40, 0: 210}[most]
+
+
+def test_a_token_that_does_not_exist_is_refused_by_name_though_it_was_asked_with_others(
+    contracts: Contracts, client: Client
+) -> None:
+    client.fund(ALICE)
+    challenge = client.create_challenge(ALICE)
+    token = client.admin_mint(ALICE.address, challenge, "victory")
+
+    assert [one[1:3] for one in contracts.achievement_of([(token, "latest")])] == [
+        (ALICE.address, 1)
+    ]
+    with pytest.raises(CallReverted, match="achievementOf"):
+        contracts.achievement_of([(token, "latest"), (token + 999, "latest")])
 
 
 def test_roles_are_read_for_dispatchers_admins_and_strangers(

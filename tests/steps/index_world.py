@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -45,9 +45,9 @@ class World:
     def reader(self) -> ChainReader:
         return ChainReader(self.rpc)
 
-    def snapshot(self, challenge_id: int, creator: str, block_number: int) -> Mapping[str, Any]:
-        self.snapshots.append(challenge_id)
-        return self.contracts.challenge_snapshot(challenge_id, creator, block_number)
+    def snapshot(self, asked: Sequence[tuple[int, str, int]]) -> list[dict[str, Any]]:
+        self.snapshots += [challenge_id for challenge_id, _, _ in asked]
+        return self.contracts.challenge_snapshot(asked)
 
     def follow(self, **options: Any) -> IndexReport:
         return index.follow(

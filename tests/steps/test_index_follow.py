@@ -11,6 +11,8 @@ import pytest
 from sqlalchemy import Engine
 
 from lightchallenge_dagster.rules.events import SPECS
+from lightchallenge_dagster.steps import index
+from lightchallenge_dagster.storage.sql import load
 from tests.steps.index_world import World, open_world
 
 
@@ -156,3 +158,40 @@ def test_blocks_below_the_confirmation_depth_wait(world: World) -> None:
 
     assert report.lag_blocks == 3
     assert len(world.rows("select 1 from public.challenges")) == 1
+
+
+@pytest.mark.parametrize("from_genesis", [False, True])
+@pytest.mark.parametrize("blocks_since", [5, 400])
+def test_the_first_block_of_a_checkpoint_of_before_is_told_from_the_headers(
+    world: World, from_genesis: bool, blocks_since: int
+) -> None:
+    (alice,) = world.funded("alice")
+    policy = replace(world.policy, start_block=0) if from_genesis else world.policy
+    world.client.create_challenge(alice)
+    world.client.node.call("anvil_mine", hex(blocks_since))
+    world.follow(policy=policy)
+    world.run("alter table pipeline.checkpoints drop column first_block")
+
+    world.run(load("migrations/540_checkpoints"))
+
+    (row,) = world.rows("select first_block from pipeline.checkpoints")
+    # The genesis block has no logs: whether it was read makes no difference.
+    assert row["first_block"] in ((0, 1) if from_genesis else (policy.start_block,))
+
+
+def test_what_was_begun_at_one_start_block_is_not_moved_by_another(world: World) -> None:
+    (alice,) = world.funded("alice")
+    world.client.create_challenge(alice)
+    start = world.client.node.block_number() + 1
+    world.client.create_challenge(alice)
+    world.follow(policy=replace(world.policy, start_block=start))
+    before = world.state()
+
+    for other in (0, start + 1):
+        policy = replace(world.policy, start_block=other)
+        report = index.heal(world.engine, world.reader, policy, world.snapshot, 0, start + 1000)
+        assert report.from_block == start
+        assert world.follow(policy=policy).blocks == 0
+        for projection in index.PROJECTIONS:
+            assert index.rebuild(world.engine, policy, projection).rows_changed == 0
+    assert world.state() == before

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -122,8 +122,8 @@ def test_a_snapshot_of_nothing_is_refused(world: World) -> None:
     (alice,) = world.funded("alice")
     world.client.create_challenge(alice)
 
-    def zeros(challenge_id: int, creator: str, block_number: int) -> dict[str, Any]:
-        return world.contracts.challenge_snapshot(0, creator, block_number)
+    def zeros(asked: Sequence[tuple[int, str, int]]) -> list[dict[str, Any]]:
+        return world.contracts.challenge_snapshot([(0, who, block) for _, who, block in asked])
 
     with pytest.raises(BadAnswer, match="answered for challenge 0"):
         index.follow(world.engine, world.reader, world.policy, zeros)
@@ -160,10 +160,10 @@ def test_a_second_writer_is_refused_not_merged(world: World) -> None:
     world.client.create_challenge(alice)
     raced: list[int] = []
 
-    def race(challenge_id: int, creator: str, block_number: int) -> Any:
+    def race(asked: Sequence[tuple[int, str, int]]) -> list[dict[str, Any]]:
         if not raced:
             raced.append(world.follow().logs)
-        return world.contracts.challenge_snapshot(challenge_id, creator, block_number)
+        return world.contracts.challenge_snapshot(asked)
 
     with pytest.raises(CheckpointMoved, match="another indexer is at work"):
         index.follow(world.engine, world.reader, world.policy, race)

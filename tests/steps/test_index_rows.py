@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -468,9 +468,9 @@ def test_the_creator_joining_in_the_block_of_the_creation_is_counted_once(world:
     created = client.node.block_number()
     client.join(alice, challenge, ETH)
 
-    def late(challenge_id: int, creator: str, block_number: int) -> Any:
+    def late(asked: Sequence[tuple[int, str, int]]) -> Any:
         # As of a later block, the answer of a node without the older state.
-        return world.contracts.challenge_snapshot(challenge_id, creator, block_number + 1)
+        return world.contracts.challenge_snapshot([(id, who, at + 1) for id, who, at in asked])
 
     index.follow(world.engine, world.reader, world.policy, late)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,11 +19,12 @@ from lightchallenge_dagster.rules.reorg import Point, unlinked
 from lightchallenge_dagster.steps.indexing.policy import IndexPolicy
 from lightchallenge_dagster.storage.blocks import IndexedLog
 
-ChallengeSnapshot = Callable[[int, str, int], Mapping[str, Any]]
-"""(challenge_id, creator, block_number) -> what getChallenge and contribOf say."""
+ChallengeSnapshot = Callable[[Sequence[tuple[int, str, int]]], Sequence[Mapping[str, Any]]]
+"""(challenge_id, creator, block_number) of each -> what getChallenge and contribOf say of each."""
 
-AchievementSnapshot = Callable[[int, int], tuple[int, str, int, int]]
-"""(token_id, block_number) -> achievementOf: challenge id, recipient, type, minting time."""
+AchievementSnapshot = Callable[[Sequence[tuple[int, int]]], Sequence[tuple[int, str, int, int]]]
+"""(token_id, block_number) of each -> achievementOf of each: challenge id, recipient, type, minting
+time."""
 
 
 class ChainMoved(BadAnswer):
@@ -52,21 +53,27 @@ def read_range(
     *,
     parent: Point | None,
     dense_from: int,
+    addresses: Sequence[str] | None = None,
 ) -> ReadRange:
-    """Headers and logs of the blocks ``first`` to ``last``.
+    """Headers and logs of the blocks ``first`` to ``last``, of ``addresses`` (all by default).
 
     Headers are read for the ends, for every block from ``dense_from`` on and for blocks with
     logs. ``parent`` is the block before ``first``, when it is known. Raises ``ChainMoved`` when
     the pieces do not fit together, ``BadAnswer`` when logs are missing that a header's bloom
     speaks of, ``RangeRefused`` when the node wants a smaller range.
     """
+    roles = {
+        address: role
+        for address, role in policy.roles.items()
+        if addresses is None or address in addresses
+    }
     headers = reader.blocks(sorted({first, last} | set(range(max(first, dense_from), last + 1))))
     if parent is not None and headers[first].parent_hash != parent.hash:
         raise ChainMoved(f"block {first} does not follow block {parent.number} that we hold")
     logs = [
         log
-        for log in reader.logs(list(policy.roles), policy.topics, first, last)
-        if is_registered(policy.roles[log.address], log.topics[0])
+        for log in reader.logs(list(roles), topics_for(roles.values()), first, last)
+        if is_registered(roles[log.address], log.topics[0])
     ]
     bare = sorted({log.block_number for log in logs} - headers.keys())
     headers |= reader.blocks(bare)
@@ -80,7 +87,7 @@ def read_range(
                 f"a log of block {log.block_number} names the block {log.block_hash},"
                 f" the header says {headers[log.block_number].hash}"
             )
-    _trust_silence(reader, policy, ordered, logs)
+    _trust_silence(reader, roles, ordered, logs)
     return ReadRange(first, last, ordered, logs)
 
 
@@ -103,35 +110,49 @@ def describe(
     challenge: an old or lagging node answers zeros.
     """
     raw = list(logs)
+    events = [decode(log, policy.roles[log.address]) for log in raw]
+    beside: list[Mapping[str, Any] | None] = [None] * len(raw)
+    created = {
+        at: (event.challenge_id, event.account or "", raw[at].block_number)
+        for at, event in enumerate(events)
+        if event.snapshot == "challenge" and event.challenge_id is not None
+    }
+    if created:
+        answers = snapshot(list(created.values()))
+        for (at, (number, _, block)), answer in zip(created.items(), answers, strict=True):
+            if str(answer.get("id")) != str(number):
+                raise BadAnswer(
+                    f"getChallenge({number}) at block {block} answered for challenge"
+                    f" {answer.get('id')}, though its ChallengeCreated is there"
+                )
+            beside[at] = answer
     minted = topic_of("ChallengeAchievement.AchievementMinted")
     typed = {
         (log.tx_hash, log.topics[1])
         for log in raw
         if log.topics[0] == minted and len(log.topics) > 1
     }
-    described: list[IndexedLog] = []
-    for log in raw:
-        event = decode(log, policy.roles[log.address])
-        beside: Mapping[str, Any] | None = None
-        if event.snapshot == "challenge" and event.challenge_id is not None:
-            beside = snapshot(event.challenge_id, event.account or "", log.block_number)
-            if str(beside.get("id")) != str(event.challenge_id):
-                raise BadAnswer(
-                    f"getChallenge({event.challenge_id}) at block {log.block_number} answered for"
-                    f" challenge {beside.get('id')}, though its ChallengeCreated is there"
-                )
-        elif event.snapshot == "achievement" and (log.tx_hash, log.topics[1]) not in typed:
-            if achievement is None:
-                event = replace(event, problem="its type was not read: no achievementOf to ask")
-            else:
-                token = achievement(int(log.topics[1], 16), log.block_number)
-                beside = {"a_type": str(token[2]), "block_number": log.block_number}
-        described.append(IndexedLog(log, event, timestamps[log.block_number], beside))
-    return described
+    given = {
+        at: (int(raw[at].topics[1], 16), raw[at].block_number)
+        for at, event in enumerate(events)
+        if event.snapshot == "achievement" and (raw[at].tx_hash, raw[at].topics[1]) not in typed
+    }
+    if given and achievement is None:
+        for at in given:
+            problem = "its type was not read: no achievementOf to ask"
+            events[at] = replace(events[at], problem=problem)
+    elif given and achievement is not None:
+        tokens = achievement(list(given.values()))
+        for (at, (_, block)), token in zip(given.items(), tokens, strict=True):
+            beside[at] = {"a_type": str(token[2]), "block_number": block}
+    return [
+        IndexedLog(log, event, timestamps[log.block_number], extra)
+        for log, event, extra in zip(raw, events, beside, strict=True)
+    ]
 
 
 def _trust_silence(
-    reader: ChainReader, policy: IndexPolicy, headers: list[Block], logs: list[RawLog]
+    reader: ChainReader, roles: Mapping[str, str], headers: list[Block], logs: list[RawLog]
 ) -> None:
     """Believe that a block has no logs of ours only if its bloom allows it, or all its logs show.
 
@@ -139,7 +160,7 @@ def _trust_silence(
     when exactly its logs make the header's bloom, nothing is missing from them.
     """
     with_logs = {log.block_number for log in logs}
-    topics = {address: topics_for([role]) for address, role in policy.roles.items()}
+    topics = {address: topics_for([role]) for address, role in roles.items()}
     for header in headers:
         if header.number in with_logs or not any(
             may_contain(header.logs_bloom, address, wanted) for address, wanted in topics.items()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from lightchallenge_dagster.rules.reorg import Block, Point
 from lightchallenge_dagster.steps.indexing.policy import IndexPolicy
@@ -45,7 +46,7 @@ def commit(
     """
     chain = policy.chain_id
     with engine.begin() as connection:
-        checkpoints.hold(connection, chain, expected)
+        first_block = checkpoints.hold(connection, chain, expected).first_block
         undone = 0
         reorg = base != expected
         if reorg or logs:
@@ -66,11 +67,11 @@ def commit(
                 chain,
                 above=base.number - policy.window - 1,
                 below=read.last - policy.window,
-                keep=policy.start_block - 1,
+                keep=first_block - 1,
             )
         rows: dict[str, int] = {}
         if reorg or logs:
-            rows = projections.recompute(connection, chain, policy.start_block)
+            rows = projections.recompute(connection, chain, first_block)
         elif projections.jobs_behind(connection):
             rows = {"aivm_jobs": projections.sync_jobs(connection, chain)}
         end = base if read is None else Point(read.last, read.end.hash)
@@ -79,36 +80,53 @@ def commit(
 
 
 def repair(
-    engine: Engine, policy: IndexPolicy, read: ReadRange, logs: list[IndexedLog]
+    engine: Engine,
+    policy: IndexPolicy,
+    read: ReadRange,
+    logs: list[IndexedLog],
+    *,
+    addresses: Collection[str] | None = None,
+    also: Callable[[Connection], None] | None = None,
 ) -> tuple[Written, int, int]:
     """Make the stored logs of a range equal to ``logs``; what changed, logs added and dropped.
 
-    ``logs`` holds those that differ or are missing only. The checkpoint stays where it is.
+    ``logs`` holds those that differ or are missing only. Of the stored logs only those of
+    ``addresses`` are compared, all of them by default: the ones that ``read`` was asked for.
+    ``also`` runs in the same transaction, at its end, whether or not anything changed. The
+    checkpoint stays where it is. Raises ``CheckpointMoved`` when the blocks are not indexed any
+    more, or are others by now.
     """
     chain = policy.chain_id
+    wanted = None if addresses is None else frozenset(addresses)
     with engine.begin() as connection:
-        checkpoints.hold_beyond(connection, chain, read.last)
+        held = checkpoints.hold_beyond(connection, chain, read.last)
         known = blocks.header_at(connection, chain, read.last)
         if known is not None and known.hash != read.end.hash:
             raise checkpoints.CheckpointMoved(
                 f"block {read.last} was reorganised while it was read; heal it again later"
             )
-        stored = blocks.stored_logs(connection, chain, read.first, read.last)
+        stored = {
+            key: log
+            for key, log in blocks.stored_logs(connection, chain, read.first, read.last).items()
+            if wanted is None or log.address in wanted
+        }
         on_chain = {(log.block_number, log.log_index): log for log in read.logs}
         wrong = [key for key, log in stored.items() if on_chain.get(key) != log]
         kept = stored.keys() - set(wrong)
         added = [log for log in logs if (log.raw.block_number, log.raw.log_index) not in kept]
-        if not wrong and not added:
-            return Written(), 0, 0
-        projections.begin(connection)
-        if wrong:
-            projections.touch(connection, chain, read.first, read.last, orphaned=True)
-            blocks.drop_logs(connection, chain, wrong)
-        blocks.add_logs(connection, chain, added)
-        projections.touch(connection, chain, read.first, read.last, orphaned=False)
-        touched = {log.raw.block_number for log in added} | {number for number, _ in wrong}
-        blocks.complete_headers(
-            connection, chain, [header for header in read.headers if header.number in touched]
-        )
-        rows = projections.recompute(connection, chain, policy.start_block)
+        rows: dict[str, int] = {}
+        if wrong or added:
+            projections.begin(connection)
+            if wrong:
+                projections.touch(connection, chain, read.first, read.last, orphaned=True)
+                blocks.drop_logs(connection, chain, wrong)
+            blocks.add_logs(connection, chain, added)
+            projections.touch(connection, chain, read.first, read.last, orphaned=False)
+            touched = {log.raw.block_number for log in added} | {number for number, _ in wrong}
+            blocks.complete_headers(
+                connection, chain, [header for header in read.headers if header.number in touched]
+            )
+            rows = projections.recompute(connection, chain, held.first_block)
+        if also is not None:
+            also(connection)
     return Written(rows), len(added), len(wrong)
