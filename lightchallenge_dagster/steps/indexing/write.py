@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Engine
 from lightchallenge_dagster.rules.reorg import Block, Point
 from lightchallenge_dagster.steps.indexing.policy import IndexPolicy
 from lightchallenge_dagster.steps.indexing.read import ReadRange
-from lightchallenge_dagster.storage import blocks, checkpoints, projections
+from lightchallenge_dagster.storage import blocks, checkpoints, projections, verified
 from lightchallenge_dagster.storage.blocks import IndexedLog
 
 _LAST_BLOCK = 2**63 - 1
@@ -54,6 +54,7 @@ def commit(
         if reorg:
             projections.touch(connection, chain, base.number + 1, _LAST_BLOCK, orphaned=True)
             _, undone = blocks.undo_after(connection, chain, base.number)
+            verified.undo_after(connection, chain, base)
         if read is not None:
             counts: dict[int, int] = {}
             for log in logs:
@@ -86,12 +87,14 @@ def repair(
     logs: list[IndexedLog],
     *,
     addresses: Collection[str] | None = None,
+    drop: Collection[tuple[int, int]] | None = None,
     also: Callable[[Connection], None] | None = None,
 ) -> tuple[Written, int, int]:
     """Make the stored logs of a range equal to ``logs``; what changed, logs added and dropped.
 
     ``logs`` holds those that differ or are missing only. Of the stored logs only those of
     ``addresses`` are compared, all of them by default: the ones that ``read`` was asked for.
+    ``drop`` names the only logs (block, index) that may go, where the caller has proof for those.
     ``also`` runs in the same transaction, at its end, whether or not anything changed. The
     checkpoint stays where it is. Raises ``CheckpointMoved`` when the blocks are not indexed any
     more, or are others by now.
@@ -111,7 +114,11 @@ def repair(
             if wanted is None or log.address in wanted
         }
         on_chain = {(log.block_number, log.log_index): log for log in read.logs}
-        wrong = [key for key, log in stored.items() if on_chain.get(key) != log]
+        wrong = [
+            key
+            for key, log in stored.items()
+            if on_chain.get(key) != log and (drop is None or key in drop)
+        ]
         kept = stored.keys() - set(wrong)
         added = [log for log in logs if (log.raw.block_number, log.raw.log_index) not in kept]
         rows: dict[str, int] = {}
