@@ -6,10 +6,10 @@ RUN := $(PYTHON) -m
 OR_NONE = || { code=$$?; [ $$code = 5 ] && [ -n "$(ARGS)" ]; }
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check format lock clean
+.PHONY: help install demo test bench-index check format lock clean
 
 help: ## Show this text
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1  	\2/p' Makefile
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1  	\2/p' Makefile
 
 install: ## Install all that is needed (does nothing when it is there)
 	@sh tools/bootstrap.sh
@@ -21,6 +21,9 @@ test: install ## Run the tests (ARGS="-k words" picks some)
 	@$(RUN) pytest -n 2 --dist loadfile --ignore=tests/e2e $(ARGS) $(OR_NONE)
 	@echo "Now end to end, with Dagster itself, one after the other:"
 	@$(RUN) pytest tests/e2e $(ARGS) $(OR_NONE)
+
+bench-index: install ## Measure the indexer (ARGS="--help" shows its parts)
+	@$(RUN) benchmarks.index $(ARGS)
 
 check: install ## Types, lint, format, import rings, contracts
 	$(RUN) ruff check .

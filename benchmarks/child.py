@@ -1,0 +1,33 @@
+"""One measurement in a process of its own: its peak memory is its own too.
+
+``python -m benchmarks.child PART``, arguments as JSON on stdin, progress and result as JSON lines.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+from typing import Any
+
+from benchmarks.common import peak_memory
+
+PARTS = {"raw": "benchmarks.raw"}
+
+
+def _say(**said: Any) -> None:
+    sys.stdout.write(json.dumps(said) + "\n")
+    sys.stdout.flush()
+
+
+def main() -> None:
+    """Run the part that the command line names."""
+    part = importlib.import_module(PARTS[sys.argv[1]])
+    arguments = json.load(sys.stdin)
+    result = part.run(arguments, lambda share, label: _say(progress=[share, label]))
+    result["peak_memory"] = peak_memory()
+    _say(result=result)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,127 @@
+"""Servers, child processes and facts that all parts of the benchmark share."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from lightchallenge_dagster.devnet.processes import Postgres, start_postgres
+from lightchallenge_dagster.devnet.supervisor import Supervisor
+from lightchallenge_dagster.storage.database import connect
+from lightchallenge_dagster.storage.migrate import migrate
+
+ROOT = Path(__file__).resolve().parents[1]
+LOCAL = ROOT / ".local" / "bench"
+TEMPLATE = "bench_template"
+
+# What a production server does: every commit is on the disk before it is answered. Everything
+# that is not here has PostgreSQL's own default.
+DURABLE: Mapping[str, str] = {"max_connections": "50", "timezone": "UTC"}
+# As the tests have it: a commit costs next to nothing, which flatters whoever commits often.
+THROWAWAY: Mapping[str, str] = DURABLE | {
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+}
+SETTINGS: Mapping[str, Mapping[str, str]] = {"durable": DURABLE, "throwaway": THROWAWAY}
+_TOLD = (
+    "server_version",
+    "fsync",
+    "synchronous_commit",
+    "full_page_writes",
+    "wal_level",
+    "shared_buffers",
+    "work_mem",
+    "autovacuum",
+)
+
+Progress = Callable[[float, str], None]
+"""Share done (0 to 1) and what is being done."""
+
+
+class ChildFailed(Exception):
+    """A measuring process ended without a result."""
+
+
+@contextmanager
+def server(supervisor: Supervisor, settings: str) -> Iterator[Postgres]:
+    """A PostgreSQL with these settings ("durable", "throwaway") and a migrated template."""
+    postgres = start_postgres(supervisor, name=f"postgres-{settings}", settings=SETTINGS[settings])
+    engine = connect(postgres.create(TEMPLATE))
+    try:
+        migrate(engine)
+    finally:
+        engine.dispose()
+    yield postgres
+    postgres.handle.stop()
+
+
+def told_settings(postgres: Postgres) -> dict[str, str]:
+    """The server's settings that matter to a benchmark, as it says them."""
+    with psycopg.connect(postgres.url()) as connection:
+        return {name: _first(connection.execute(f"show {name}")) for name in _TOLD}  # type: ignore[arg-type]
+
+
+def _first(cursor: psycopg.Cursor[Any]) -> str:
+    row = cursor.fetchone()
+    return "" if row is None else str(row[0])
+
+
+def machine() -> dict[str, Any]:
+    """What this ran on, and how busy it was."""
+    cpu = ""
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            cpu = line.split(":", 1)[1].strip()
+            break
+    pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return {
+        "cpu": cpu,
+        "cores": os.cpu_count(),
+        "memory_gb": round(pages / 2**30, 1),
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "load_before": [round(one, 2) for one in os.getloadavg()],
+    }
+
+
+def peak_memory() -> int:
+    """This process's peak resident memory so far, in bytes.
+
+    From /proc, not ``ru_maxrss``: that one starts with the peak of whoever forked this process.
+    """
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
+    raise ChildFailed("/proc/self/status has no VmHWM; this needs Linux")
+
+
+def in_child(part: str, arguments: Mapping[str, Any], progress: Progress) -> dict[str, Any]:
+    """Run ``benchmarks.child``'s ``part`` in a process of its own; what it measured."""
+    command = [sys.executable, "-m", "benchmarks.child", part]
+    with subprocess.Popen(
+        command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as child:
+        assert child.stdin is not None and child.stdout is not None
+        # By a pipe, not on the command line: the database's password is among them.
+        child.stdin.write(json.dumps(dict(arguments)))
+        child.stdin.close()
+        result: dict[str, Any] | None = None
+        for line in child.stdout:
+            said = json.loads(line)
+            if "progress" in said:
+                progress(*said["progress"])
+            else:
+                result = said["result"]
+    if child.returncode or result is None:
+        raise ChildFailed(f"measuring {part} ended with exit code {child.returncode}")
+    return result

@@ -1,0 +1,126 @@
+"""Raw JSON-RPC bytes -> committed: the indexer's own speed, without a node's or a network's."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import text
+
+from benchmarks import events
+from benchmarks.canned import CHAIN_ID, CannedNode, plugged_in
+from benchmarks.common import Progress
+from benchmarks.stages import Stages, replace
+from lightchallenge_dagster.chain.contracts import Addresses, Contracts
+from lightchallenge_dagster.chain.reader import ChainReader
+from lightchallenge_dagster.chain.rpc import Rpc
+from lightchallenge_dagster.steps import index
+from lightchallenge_dagster.storage.database import connect
+
+
+@dataclass(frozen=True, slots=True)
+class Raw:
+    """What one run over the canned chain took.
+
+    ``seconds`` is without ``seconds_node``, the time that the canned node needed to put its
+    answers together; ``stages`` add up to it.
+    """
+
+    projections: bool
+    per_block: float
+    blocks: int
+    events: int
+    headers: int
+    bytes: int
+    seconds: float
+    seconds_node: float
+    stages: dict[str, float]
+    rows: dict[str, int]
+
+    @property
+    def events_per_second(self) -> float:
+        return self.events / self.seconds
+
+
+def policy(chain: events.Chain) -> index.IndexPolicy:
+    """An indexer of the whole made-up chain."""
+    return index.IndexPolicy(
+        chain_id=CHAIN_ID, addresses=events.ADDRESSES, start_block=chain.first + 1
+    )
+
+
+def measure(chain: events.Chain, database_url: str, *, projections: bool) -> Raw:
+    """Follow ``chain`` into a fresh migrated database, with or without projections."""
+    engine = connect(database_url)
+    node, stages = CannedNode(chain), Stages()
+    addresses = Addresses(
+        **{role: at for role, at in events.ADDRESSES.items() if role != events.LEGACY},
+        poi_verifier=events.VERIFIER,
+    )
+    gc.collect()
+    gc.freeze()  # the made-up chain is not the indexer's garbage to look through
+    try:
+        with contextlib.ExitStack() as stack:
+            if not projections:
+                _leave_out_projections(stack)
+            url = stack.enter_context(plugged_in(stages.timed("node", node.answer)))
+            stack.enter_context(stages.watching())
+            rpc = stack.enter_context(contextlib.closing(Rpc(url)))
+            contracts = Contracts(rpc, addresses)
+            follow = stages.timed("the rest", index.follow)
+            started = time.perf_counter()
+            report = follow(
+                engine,
+                ChainReader(rpc),
+                policy(chain),
+                contracts.challenge_snapshot,
+                achievement=contracts.achievement_of,
+            )
+            seconds = time.perf_counter() - started
+        with engine.connect() as connection:
+            stored = connection.execute(text("select count(*) from pipeline.chain_logs"))
+            headers = connection.execute(text("select count(*) from pipeline.chain_blocks"))
+            if stored.scalar_one() != chain.events or report.logs != chain.events:
+                raise AssertionError(f"{report.logs} of {chain.events} logs were indexed")
+            kept = headers.scalar_one()
+    finally:
+        gc.unfreeze()
+        engine.dispose()
+    spent = dict(stages.seconds)
+    on_node = spent.pop("node")
+    return Raw(
+        projections=projections,
+        per_block=0.0,
+        blocks=report.blocks,
+        events=report.logs,
+        headers=kept,
+        bytes=node.bytes,
+        seconds=seconds - on_node,
+        seconds_node=on_node,
+        stages=spent,
+        rows=report.rows_changed,
+    )
+
+
+def _leave_out_projections(stack: contextlib.ExitStack) -> None:
+    """For the benchmark only: the indexer itself has no such switch."""
+    for name, answer in (("begin", None), ("touch", None), ("recompute", {})):
+        replace(stack, f"storage.projections:{name}", lambda *_, answer=answer, **__: answer)
+
+
+def run(arguments: dict[str, Any], progress: Progress) -> dict[str, Any]:
+    """In a child: ``seed``, ``events``, ``per_block`` and the two databases' URLs."""
+    progress(0.0, "making the chain up")
+    chain = events.chain(arguments["seed"], arguments["events"], arguments["per_block"])
+    found: dict[str, Any] = {}
+    for at, (name, url) in enumerate(arguments["databases"].items()):
+        progress(0.2 + 0.4 * at, name)
+        raw = measure(chain, url, projections=name == "with projections")
+        found[name] = {
+            "events_per_second": raw.events_per_second,
+            **{key: getattr(raw, key) for key in raw.__slots__ if key != "per_block"},
+        }
+    return found
