@@ -1,97 +1,198 @@
-"""JSON-RPC over HTTP: one endpoint, strict about its answers, silent about its URL."""
+"""JSON-RPC over HTTP: several endpoints as one, strict about answers, silent about URLs."""
 
 from __future__ import annotations
 
+import copy
 import itertools
+import logging
 import random
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar, cast
-from urllib.parse import unquote, urlsplit
+from dataclasses import dataclass
+from typing import Any, TypeVar, overload
 
-import requests
+import msgspec
 
-from lightchallenge_dagster.errors import LightChallengeError, PermanentError, TransientError
-from lightchallenge_dagster.rules.ranges import is_rate_limit
+from lightchallenge_dagster.chain import envelopes, pacing
+from lightchallenge_dagster.chain.endpoints import Endpoint, Scrubber, endpoints
+from lightchallenge_dagster.chain.failures import (
+    CALLS,
+    HTTP_ERROR,
+    OVERSIZED,
+    RANGE_REFUSED,
+    RATE_LIMITED,
+    WRONG_CHAIN,
+    RpcError,
+    RpcTimeout,
+    RpcTooLarge,
+    RpcUnavailable,
+)
+from lightchallenge_dagster.chain.transport import MAX_ANSWER_BYTES, Reply, Transport
+from lightchallenge_dagster.errors import PermanentError
+from lightchallenge_dagster.rules.ranges import RangeSize, is_range_refusal
+
+__all__ = ["Endpoint", "Rpc", "RpcError", "RpcTimeout", "RpcTooLarge", "RpcUnavailable"]
 
 _T = TypeVar("_T")
+_LOGS = "eth_getLogs"
+_GATEWAY_TIMEOUTS = {408, 504, 522, 524}
+_NO_ACCESS = {401, 402, 403}
 
-_SHORTEST_SECRET = 6
-
-
-class RpcError(LightChallengeError):
-    """The node answered with an error: ``code``, ``message`` and ``data`` as it sent them.
-
-    The URL and its parts are scrubbed from the message. ``data`` is a contract's revert data for
-    ``eth_call`` and ``eth_estimateGas``.
-    """
-
-    def __init__(self, method: str, code: int, message: str, data: Any = None) -> None:
-        super().__init__(f"{method}: {message} (code {code})")
-        self.method = method
-        self.code = code
-        self.message = message
-        self.data = data
+_log = logging.getLogger(__name__)
 
 
-class RpcUnavailable(TransientError):
-    """The node could not be reached, refused for now, or its answer was not JSON-RPC."""
-
-
-class RpcTimeout(RpcUnavailable):
-    """No answer in time. For a range of logs it can mean that the range is too large."""
+@dataclass(slots=True)
+class _Totals:
+    calls: int = 0
+    retried: int = 0
+    seconds: float = 0.0
 
 
 class Rpc:
-    """One JSON-RPC endpoint.
+    """The endpoints of LCAI_RPC, in order of preference, behind one interface.
 
-    ``call`` and ``batch`` try again after an outage, ``retries`` times with a growing, jittered
-    wait, except for ``eth_send…``: a transaction is the outbox's to repeat. ``calls`` counts HTTP
-    requests, ``seconds`` the time they took.
+    A call goes to the first endpoint that does not rest after a failure; when it fails there, to
+    the next, and after all of them ``retries`` times again with growing, jittered waits. One that
+    answered too late or too much is not asked the same again. ``eth_send…`` goes on only when it
+    is certain that nothing was sent: a transaction is the outbox's to repeat.
+
+    With ``chain_id``, each endpoint is asked for its chain before anything else it says is
+    believed; one on another chain is put aside for good. ``calls`` counts HTTP requests,
+    ``retried`` those that repeat another, ``seconds`` the time they took. ``sleep``, ``clock`` and
+    ``chance`` (a draw from [0, 1)) are time and luck.
     """
 
     def __init__(
         self,
-        url: str,
+        urls: str | Sequence[str],
         timeout_s: float = 20.0,
         *,
         retries: int = 2,
+        chain_id: int | None = None,
+        max_block_range: int = 2000,
+        max_answer_bytes: int = MAX_ANSWER_BYTES,
         sleep: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.monotonic,
+        chance: Callable[[], float] = random.random,
     ) -> None:
-        try:
-            parts = urlsplit(url)
-            (parts.hostname or "").encode("idna")
-        except ValueError:
-            parts = None
-        if parts is None or parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise PermanentError("LCAI_RPC is not an http(s) URL; expected https://host/path")
-        self._url = url
-        self._secrets = _secrets(url)
-        self._timeout_s = timeout_s
+        listed = [urls] if isinstance(urls, str) else list(urls)
+        self._all = endpoints(listed, max_block_range)
+        self._mine = self._all
+        self._current = self._mine[0]
+        self._scrubber = Scrubber(listed)
+        self._transport = Transport(timeout_s, max_answer_bytes)
         self._retries = retries
+        self._chain_id = chain_id
         self._sleep = sleep
+        self._clock = clock
+        self._chance = chance
         self._ids = itertools.count(1)
-        self._session = requests.Session()
-        self.calls = 0
-        self.retried = 0
-        self.seconds = 0.0
+        self._totals = _Totals()
 
     def __repr__(self) -> str:
-        return "Rpc(…)"
+        return f"Rpc({', '.join(one.label for one in self._mine)})"
 
     def close(self) -> None:
         """Give the connections back."""
-        self._session.close()
+        self._transport.close()
 
-    def call(self, method: str, params: Sequence[Any] = ()) -> Any:
-        """The result of one call.
+    @property
+    def calls(self) -> int:
+        """HTTP requests made, failed ones too."""
+        return self._totals.calls
 
-        Raises ``RpcError`` when the node answers with an error, ``RpcTimeout`` or
-        ``RpcUnavailable`` when it does not answer or its answer makes no sense.
+    @calls.setter
+    def calls(self, calls: int) -> None:
+        self._totals.calls = calls
+
+    @property
+    def retried(self) -> int:
+        """Requests that repeat another, at the same endpoint or the next."""
+        return self._totals.retried
+
+    @property
+    def seconds(self) -> float:
+        """Seconds spent in HTTP requests."""
+        return self._totals.seconds
+
+    @property
+    def endpoints(self) -> Sequence[Endpoint]:
+        """Every endpoint, in order of preference; of a view from ``others``, the other ones."""
+        return tuple(self._mine)
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """The endpoint that was asked last, or that comes next after ``distrust``."""
+        return self._current
+
+    @property
+    def range(self) -> RangeSize:
+        """How many blocks the current endpoint is asked for at a time."""
+        return self._current.range
+
+    @range.setter
+    def range(self, size: RangeSize) -> None:
+        self._current.range = size
+
+    def limit_range(self, maximum: int) -> None:
+        """Ask no endpoint for more than ``maximum`` blocks at a time (MAX_BLOCK_RANGE)."""
+        for one in self._all:
+            one.range = one.range.within(maximum)
+
+    def distrust(self, kind: str, words: str = "") -> None:
+        """The current endpoint contradicted itself: count it by ``kind`` and go on to the next."""
+        self._failed(self._current, kind, self.scrub(words) or f"distrusted: {kind}")
+        self._current = (self._in_turn(self._clock()) or [self._current])[0]
+
+    def others(self) -> Rpc | None:
+        """The endpoints besides the current one, with the same counters; None without any."""
+        rest = [one for one in self._all if one is not self._current and not one.aside]
+        if not rest:
+            return None
+        view = copy.copy(self)
+        view._mine = rest
+        view._current = rest[0]
+        return view
+
+    @overload
+    def call(self, method: str, params: Sequence[Any] = ..., parse: None = None) -> Any: ...
+
+    @overload
+    def call(
+        self, method: str, params: Sequence[Any], parse: Callable[[msgspec.Raw], _T]
+    ) -> _T: ...
+
+    def call(
+        self,
+        method: str,
+        params: Sequence[Any] = (),
+        parse: Callable[[msgspec.Raw], Any] | None = None,
+    ) -> Any:
+        """The result of one call, as plain values or as ``parse`` reads its bytes.
+
+        Raises ``RpcError`` when the node answers with an error, ``RpcTimeout``, ``RpcTooLarge`` or
+        ``RpcUnavailable`` when no endpoint answers or what it says makes no sense, and
+        ``PermanentError`` when none is on ``chain_id``. What ``parse`` raises comes as it is.
         """
-        return self._repeat([method], lambda: self._call(method, params))
+        if parse is None:
+            return self._ask([method], lambda at: self._plain(at, [(method, params)])[0])
+        return parse(self._ask([method], lambda at: self._raw(at, [(method, params)])[0]))
 
-    def batch(self, calls: Sequence[tuple[str, Sequence[Any]]]) -> list[Any]:
+    @overload
+    def batch(
+        self, calls: Sequence[tuple[str, Sequence[Any]]], parse: None = None
+    ) -> list[Any]: ...
+
+    @overload
+    def batch(
+        self, calls: Sequence[tuple[str, Sequence[Any]]], parse: Callable[[msgspec.Raw], _T]
+    ) -> list[_T]: ...
+
+    def batch(
+        self,
+        calls: Sequence[tuple[str, Sequence[Any]]],
+        parse: Callable[[msgspec.Raw], Any] | None = None,
+    ) -> list[Any]:
         """The results of several calls in one request, in the order asked.
 
         Raises as ``call`` does, for the first call that failed; a missing or doubled answer is
@@ -99,122 +200,185 @@ class Rpc:
         """
         if not calls:
             return []
-        return self._repeat([method for method, _ in calls], lambda: self._batch(calls))
+        methods = [method for method, _ in calls]
+        if parse is None:
+            return self._ask(methods, lambda at: self._plain(at, calls, batch=True))
+        return [parse(raw) for raw in self._ask(methods, lambda at: self._raw(at, calls, True))]
 
     def scrub(self, text: str) -> str:
-        """``text`` without the endpoint's URL, key or password."""
-        for secret in self._secrets:
-            text = text.replace(secret, "…")
-        return text
+        """``text`` without any endpoint's URL, key, password or host name."""
+        return self._scrubber(text)
 
-    def _repeat(self, methods: Sequence[str], attempt: Callable[[], _T]) -> _T:
-        repeatable = not any(method.startswith("eth_send") for method in methods)
-        for round_ in itertools.count():
-            try:
-                return attempt()
-            except RpcTimeout:
-                raise
-            except RpcUnavailable:
-                if not repeatable or round_ >= self._retries:
+    # ── whom to ask, and again ──
+
+    def _ask(self, methods: Sequence[str], attempt: Callable[[Endpoint], _T]) -> _T:
+        sends = any(method.startswith("eth_send") for method in methods)
+        # Endpoints that had their say on this question: it was late, or too much.
+        told: list[tuple[Endpoint, RpcUnavailable]] = []
+        last: tuple[Endpoint, RpcUnavailable] | None = None
+        for round_ in range(1 if sends else self._retries + 1):
+            for endpoint in self._round(round_, [one for one, _ in told]):
+                if last is not None:
+                    self._totals.retried += 1
+                self._current = endpoint
+                started = self._clock()
+                asked = False
+                try:
+                    self._require_chain(endpoint)
+                    asked = True
+                    answer = attempt(endpoint)
+                except RpcError as error:
+                    endpoint.answered()
+                    if error.method == _LOGS and is_range_refusal(error.code, error.message):
+                        endpoint.note(RANGE_REFUSED, str(error))
                     raise
-            self.retried += 1
-            self._sleep(0.1 * 2**round_ * (1 + random.random()))
-        raise AssertionError("unreachable")
+                except RpcUnavailable as error:
+                    last = endpoint, error
+                    if isinstance(error, RpcTooLarge) and _LOGS in methods:
+                        # As good as a refusal of the range; nothing is wrong with the endpoint.
+                        endpoint.note(OVERSIZED, str(error))
+                        raise
+                    if error.kind != WRONG_CHAIN:
+                        took = self._clock() - started
+                        self._failed(endpoint, error.kind, str(error), took, error.wait_s)
+                    if sends and asked and error.sent:
+                        raise
+                    if isinstance(error, RpcTimeout | RpcTooLarge):
+                        told.append(last)
+                else:
+                    endpoint.answered()
+                    return answer
+        if all(one.aside for one in self._all):
+            raise PermanentError(
+                f"no endpoint of LCAI_RPC follows chain {self._chain_id}: "
+                + "; ".join(f"{one.last_error}" for one in self._all)
+            )
+        if last is None:
+            raise self._nobody()
+        # Late or too much says more than that the others were out of reach: ask for less.
+        self._current, error = told[-1] if told else last
+        raise error from None
 
-    def _call(self, method: str, params: Sequence[Any]) -> Any:
-        number = next(self._ids)
-        answer = self._post(
-            {"jsonrpc": "2.0", "id": number, "method": method, "params": list(params)}, method
+    def _round(self, round_: int, told: Sequence[Endpoint]) -> list[Endpoint]:
+        """Whom to ask in a round, in this order; waits before it where that is called for."""
+        now = self._clock()
+        turn = [one for one in self._in_turn(now) if one not in told]
+        ready = [one for one in turn if one.stays_away_until <= now]
+        wait = pacing.backoff_s(round_, self._chance()) if round_ and turn else 0.0
+        if turn and not ready:
+            if self._retries == 0:
+                return []
+            soonest = min(turn, key=lambda one: one.stays_away_until)
+            wait = max(wait, soonest.stays_away_until - now)
+            ready = [soonest]
+        if wait > 0:
+            self._sleep(wait)
+        return ready
+
+    def _in_turn(self, now: float) -> list[Endpoint]:
+        """Those that are awake as listed, then those that rest, the first to wake first."""
+        usable = [one for one in self._mine if not one.aside]
+        return sorted(usable, key=lambda one: one.rests_until if one.rests(now) else 0.0)
+
+    def _nobody(self) -> RpcUnavailable:
+        waiting = [one for one in self._mine if not one.aside]
+        if not waiting:
+            return RpcUnavailable("no other endpoint of LCAI_RPC is on the chain", kind=WRONG_CHAIN)
+        soonest = min(one.stays_away_until for one in waiting) - self._clock()
+        return RpcUnavailable(
+            f"every endpoint of LCAI_RPC asked us to stay away, the first for {soonest:.0f} s more",
+            kind=RATE_LIMITED,
         )
-        if isinstance(answer, list):
-            raise RpcUnavailable(f"{method}: the node answered one call with a list")
-        return self._result(method, number, answer)
 
-    def _batch(self, calls: Sequence[tuple[str, Sequence[Any]]]) -> list[Any]:
+    def _failed(
+        self, endpoint: Endpoint, kind: str, words: str, took_s: float = 0.0, wait_s: float = 0.0
+    ) -> None:
+        endpoint.failed(
+            kind, words, self._clock(), took_s=took_s, wait_s=wait_s, chance=self._chance()
+        )
+
+    def _require_chain(self, endpoint: Endpoint) -> None:
+        if self._chain_id is None or endpoint.verified:
+            return
+        found = self._plain(endpoint, [("eth_chainId", [])])[0]
+        try:
+            chain_id = int(found, 16)
+        except (TypeError, ValueError):
+            raise RpcUnavailable(
+                f"eth_chainId: {self._name(endpoint)} sent something that is no number"
+            ) from None
+        if chain_id == self._chain_id:
+            endpoint.verified = True
+            return
+        endpoint.aside = True
+        words = (
+            f"endpoint {endpoint.label} is on chain {chain_id}, LCAI_CHAIN_ID says"
+            f" {self._chain_id}: it is put aside and nothing it says is believed"
+        )
+        endpoint.note(WRONG_CHAIN, words)
+        _log.error("%s", words)
+        raise RpcUnavailable(words, kind=WRONG_CHAIN, sent=False)
+
+    # ── one request to one endpoint ──
+
+    def _plain(
+        self, endpoint: Endpoint, calls: Sequence[tuple[str, Sequence[Any]]], *, batch: bool = False
+    ) -> list[Any]:
+        reading = self._reading(endpoint)
+        raws = self._raw(endpoint, calls, batch)
+        return [reading.plain(calls[0][0], raw) for raw in raws]
+
+    def _raw(
+        self, endpoint: Endpoint, calls: Sequence[tuple[str, Sequence[Any]]], batch: bool = False
+    ) -> list[msgspec.Raw]:
+        reading = self._reading(endpoint)
         numbers = [next(self._ids) for _ in calls]
-        body = [
+        methods = [method for method, _ in calls]
+        bodies = [
             {"jsonrpc": "2.0", "id": number, "method": method, "params": list(params)}
             for number, (method, params) in zip(numbers, calls, strict=True)
         ]
-        label = f"a batch of {len(calls)} ({calls[0][0]} …)"
-        answers = self._post(body, label)
-        if isinstance(answers, dict):
-            # The whole batch was refused with one error.
-            self._result(label, None, answers)
-            raise RpcUnavailable(f"{label}: the node answered with one result")
-        if not isinstance(answers, list):
-            raise RpcUnavailable(f"{label}: the node's answer is not a list")
-        by_number: dict[int, Any] = {}
-        for answer in cast("list[Any]", answers):
-            number = cast("dict[str, Any]", answer).get("id") if isinstance(answer, dict) else None
-            if not isinstance(number, int) or number in by_number:
-                raise RpcUnavailable(f"{label}: an answer without an id of its own")
-            by_number[number] = answer
-        if by_number.keys() != set(numbers):
-            raise RpcUnavailable(f"{label}: the node answered {len(by_number)} of {len(calls)}")
-        return [
-            self._result(method, number, by_number[number])
-            for number, (method, _) in zip(numbers, calls, strict=True)
-        ]
+        if not batch:
+            answer = self._post(endpoint, bodies[0], methods[0])
+            return [reading.one(methods[0], numbers[0], answer)]
+        label = f"a batch of {len(calls)} ({methods[0]} …)"
+        return reading.many(methods, numbers, label, self._post(endpoint, bodies, label))
 
-    def _post(self, body: Any, label: str) -> Any:
+    def _post(
+        self, endpoint: Endpoint, body: Any, label: str
+    ) -> envelopes.Answer | list[envelopes.Answer]:
+        who = self._name(endpoint)
         started = time.perf_counter()
-        self.calls += 1
+        self._totals.calls += 1
+        endpoint.counts[CALLS] += 1
         try:
-            response = self._session.post(self._url, json=body, timeout=self._timeout_s)
-            status, answer = response.status_code, _json(response)
-        # The library's messages hold the host and the path, and a path can be a key: neither the
-        # text nor the cause may travel on.
-        except requests.Timeout:
-            raise RpcTimeout(f"{label}: no answer in {self._timeout_s:g} s") from None
-        except requests.RequestException as error:
-            raise RpcUnavailable(
-                f"{label}: the node cannot be reached ({type(error).__name__}); check LCAI_RPC"
-            ) from None
+            reply = self._transport.post(endpoint.url, msgspec.json.encode(body), label, who)
         finally:
-            self.seconds += time.perf_counter() - started
-        if status == 429 or status >= 500 or (status != 200 and answer is None):
-            raise RpcUnavailable(f"{label}: the node answered HTTP {status}")
-        if answer is None:
-            raise RpcUnavailable(f"{label}: the node's answer is not JSON")
-        return answer
+            self._totals.seconds += time.perf_counter() - started
+        return _believable(reply, label, who)
 
-    def _result(self, method: str, number: int | None, answer: Any) -> Any:
-        if not isinstance(answer, dict):
-            raise RpcUnavailable(f"{method}: the node's answer is not an object")
-        fields = cast("dict[str, Any]", answer)
-        error = fields.get("error")
-        if error is not None:
-            if not isinstance(error, dict):
-                raise RpcUnavailable(f"{method}: {self.scrub(str(error))[:500]}")
-            details = cast("dict[str, Any]", error)
-            code = details.get("code")
-            code = code if isinstance(code, int) else 0
-            message = self.scrub(str(details.get("message") or "no message"))[:500]
-            if is_rate_limit(code, message):
-                raise RpcUnavailable(f"{method}: the node refuses for now: {message}")
-            raise RpcError(method, code, message, details.get("data"))
-        if number is not None and fields.get("id") != number:
-            raise RpcUnavailable(f"{method}: the answer belongs to another call")
-        if "result" not in fields:
-            raise RpcUnavailable(f"{method}: the node's answer has neither result nor error")
-        return fields["result"]
+    def _reading(self, endpoint: Endpoint) -> envelopes.Reading:
+        return envelopes.Reading(self._name(endpoint), self.scrub)
+
+    def _name(self, endpoint: Endpoint) -> str:
+        return "the node" if len(self._all) == 1 else f"endpoint {endpoint.label}"
 
 
-def _json(response: requests.Response) -> Any:
+def _believable(reply: Reply, label: str, who: str) -> envelopes.Answer | list[envelopes.Answer]:
+    """The envelopes of a reply whose HTTP status allows for an answer."""
+    status, failed = reply.status, f"{label}: {who} answered HTTP {reply.status}"
+    if status == 429:
+        raise RpcUnavailable(failed, kind=RATE_LIMITED, wait_s=reply.retry_after_s)
     try:
-        return response.json()
-    except (requests.exceptions.JSONDecodeError, RecursionError):
-        return None
-
-
-def _secrets(url: str) -> tuple[str, ...]:
-    parts = urlsplit(url)
-    found = {url, url.rstrip("/"), parts.netloc}
-    pieces = [parts.username, parts.password, parts.path, parts.query]
-    pieces += parts.path.split("/")
-    pieces += [value for pair in parts.query.split("&") for value in pair.split("=")[1:]]
-    for piece in pieces:
-        if piece and len(piece) >= _SHORTEST_SECRET:
-            found |= {piece, unquote(piece)}
-    return tuple(sorted(filter(None, found), key=len, reverse=True))
+        answer = envelopes.decode(reply.body)
+    except envelopes.Unreadable as error:
+        if status == 413:
+            raise RpcTooLarge(f"{failed}: ask for less") from None
+        if status in _GATEWAY_TIMEOUTS:
+            raise RpcTimeout(failed) from None
+        if status != 200:
+            raise RpcUnavailable(failed, kind=HTTP_ERROR, wait_s=reply.retry_after_s) from None
+        raise RpcUnavailable(f"{label}: the answer of {who} {error}", kind=error.kind) from None
+    if status >= 500 or status in _NO_ACCESS:
+        raise RpcUnavailable(failed, kind=HTTP_ERROR, wait_s=reply.retry_after_s)
+    return answer

@@ -46,13 +46,29 @@ class RangeSize:
         """Whether a refusal can still be answered by asking for less."""
         return self.blocks > 1
 
-    def refused(self) -> RangeSize:
-        """Half as much, never less than one block."""
-        return replace(self, blocks=max(1, self.blocks // 2), served=0)
+    def within(self, maximum: int) -> RangeSize:
+        """The same under another MAX_BLOCK_RANGE: what was never refused is open to it."""
+        blocks = maximum if self.blocks >= self.maximum else min(self.blocks, maximum)
+        return replace(RangeSize.start(maximum), blocks=blocks, served=self.served)
 
-    def accepted(self) -> RangeSize:
-        """A quarter more after three answers in a row, up to the maximum."""
-        if self.blocks >= self.maximum:
+    def refused(self, suggestion: int | None = None, *, asked: int | None = None) -> RangeSize:
+        """What to ask for after ``asked`` blocks (else ``blocks``) were refused: at least one.
+
+        Half of that, or what the provider suggests, if it is less than what it refused.
+        """
+        asked = self.blocks if asked is None else asked
+        less = max(1, asked // 2)
+        if suggestion is not None and 1 <= suggestion < asked:
+            less = suggestion
+        # A larger request than ours was another endpoint's: its refusal says nothing more here.
+        return replace(self, blocks=min(self.blocks, less), served=0)
+
+    def accepted(self, asked: int | None = None) -> RangeSize:
+        """A quarter more after three answers in a row, up to the maximum.
+
+        An answer to fewer blocks (``asked``) than ``blocks`` says nothing about more.
+        """
+        if self.blocks >= self.maximum or (asked is not None and asked < self.blocks):
             return self
         if self.served + 1 < _GROW_AFTER:
             return replace(self, served=self.served + 1)

@@ -1,0 +1,143 @@
+"""One JSON-RPC endpoint: its URL, which nobody sees, and what we have learned about it."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import ipaddress
+import re
+from collections import Counter
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from urllib.parse import SplitResult, unquote, urlsplit
+
+from lightchallenge_dagster.chain.failures import CALLS
+from lightchallenge_dagster.chain.pacing import rest_s
+from lightchallenge_dagster.errors import PermanentError
+from lightchallenge_dagster.rules.ranges import RangeSize
+
+_SHORTEST_SECRET = 6
+_SOUND_AFTER = 20
+"""So many good answers in a row end a streak of failures."""
+
+
+class Endpoint:
+    """What one URL of LCAI_RPC has shown of itself.
+
+    ``label`` ("2-1f0c9a3e": its place in the list and a fingerprint of the URL) may be shown;
+    ``counts`` holds ``calls`` and failures by kind (``chain.failures``), ``range`` the size of the
+    ``eth_getLogs`` it serves. After failures it rests, longer each time: others are asked first,
+    then it gets one try. Times are seconds of the owner's clock.
+    """
+
+    def __init__(self, url: str, place: int, max_block_range: int) -> None:
+        self.fingerprint = hashlib.sha256(url.encode()).hexdigest()[:8]
+        self.label = f"{place}-{self.fingerprint}"
+        self.range = RangeSize.start(max_block_range)
+        self.counts: Counter[str] = Counter()
+        self.last_error: str | None = None
+        self.last_error_at: datetime | None = None
+        self.failures = 0
+        self.rests_until = 0.0
+        self.stays_away_until = 0.0
+        self.aside = False
+        self.verified = False
+        self.url = url
+        self._good = 0
+
+    def __repr__(self) -> str:
+        return f"Endpoint({self.label})"
+
+    def rests(self, now: float) -> bool:
+        """Whether others should be asked first."""
+        return now < self.rests_until
+
+    def answered(self) -> None:
+        """Note a good answer; enough of them in a row make it sound again."""
+        self._good += 1
+        if self._good >= _SOUND_AFTER:
+            self.failures = 0
+
+    def failed(
+        self, kind: str, words: str, now: float, *, took_s: float, wait_s: float, chance: float
+    ) -> None:
+        """Note a failure: count it, and let the endpoint rest.
+
+        ``words`` must hold no secret. ``wait_s`` is how long the node asked not to be asked.
+        """
+        self.note(kind, words)
+        self.failures += 1
+        self._good = 0
+        self.verified = False
+        self.rests_until = now + max(wait_s, rest_s(self.failures, took_s, chance))
+        self.stays_away_until = now + wait_s
+
+    def note(self, kind: str, words: str) -> None:
+        """Count what is no failure of the endpoint itself, such as a refused range."""
+        self.counts[kind] += 1
+        self.last_error = words
+        self.last_error_at = datetime.now(UTC)
+
+    def errors(self) -> dict[str, int]:
+        """Failures by kind."""
+        return {kind: count for kind, count in self.counts.items() if kind != CALLS and count}
+
+
+def endpoints(urls: Sequence[str], max_block_range: int) -> list[Endpoint]:
+    """Endpoints in order of preference. Raises ``PermanentError``, without repeating a URL."""
+    for place, url in enumerate(urls, start=1):
+        which = "" if len(urls) == 1 else f", address {place} of {len(urls)},"
+        if _parts(url) is None:
+            raise PermanentError(
+                f"LCAI_RPC{which} is not an http(s) URL; expected https://host/path"
+            )
+    if not urls:
+        raise PermanentError("LCAI_RPC is not an http(s) URL but an empty list")
+    return [Endpoint(url, place, max_block_range) for place, url in enumerate(urls, start=1)]
+
+
+class Scrubber:
+    """Takes URLs, and the parts of them that can be a key or a password, out of a text."""
+
+    def __init__(self, urls: Sequence[str]) -> None:
+        secrets = {secret for url in urls for secret in _secrets(url)}
+        longest_first = sorted(secrets, key=lambda secret: (-len(secret), secret))
+        self._pattern = re.compile("|".join(map(re.escape, longest_first)), re.I)
+
+    def __call__(self, text: str) -> str:
+        return self._pattern.sub("…", text)
+
+
+def _parts(url: str) -> SplitResult | None:
+    try:
+        parts = urlsplit(url)
+        (parts.hostname or "").encode("idna")
+        _ = parts.port
+    except ValueError:
+        return None
+    return parts if parts.scheme in {"http", "https"} and parts.hostname else None
+
+
+def _secrets(url: str) -> set[str]:
+    parts = urlsplit(url)
+    user, password = parts.username or "", parts.password or ""
+    pieces = [user, password, parts.path, parts.query, parts.fragment, *parts.path.split("/")]
+    for pair in parts.query.split("&"):
+        pieces += [pair, *pair.split("=")[1:]]
+    if user or password:
+        login = f"{unquote(user)}:{unquote(password)}"
+        pieces += [login, base64.b64encode(login.encode()).decode()]
+    pieces.append(_telling_host(parts.hostname or ""))
+    long_enough = {piece for piece in pieces if len(piece) >= _SHORTEST_SECRET}
+    # What is left of "%" escapes is looked for as well: a node may repeat either.
+    found = long_enough | {unquote(piece) for piece in long_enough}
+    return {secret for secret in {url, url.rstrip("/"), parts.netloc, *found} if secret}
+
+
+def _telling_host(host: str) -> str:
+    """A host name can hold an account's name; this machine and bare addresses tell nothing."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return "" if host == "localhost" else host
+    return ""

@@ -1,0 +1,138 @@
+"""JSON-RPC envelopes: bytes in, the raw result of each call out; nothing is decoded twice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+
+import msgspec
+
+from lightchallenge_dagster.chain.failures import (
+    BAD_ANSWER,
+    NOT_JSON,
+    RATE_LIMITED,
+    TRUNCATED,
+    WRONG_ID,
+    RpcError,
+    RpcUnavailable,
+)
+from lightchallenge_dagster.rules.ranges import is_rate_limit
+
+_LONGEST_MESSAGE = 500
+_NULL = msgspec.Raw(b"null")
+
+
+class Answer(msgspec.Struct):
+    """One answer as it came; ``result`` and ``error`` are bytes still."""
+
+    id: int | str | None = None
+    result: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    error: msgspec.Raw = _NULL
+
+
+_answers = msgspec.json.Decoder(Answer | list[Answer])
+
+
+class Unreadable(ValueError):
+    """A body that is no JSON-RPC answer; ``kind`` says how."""
+
+    def __init__(self, words: str, kind: str) -> None:
+        super().__init__(words)
+        self.kind = kind
+
+
+def decode(body: bytes) -> Answer | list[Answer]:
+    """The envelope or envelopes in ``body``. Raises ``Unreadable``."""
+    try:
+        return _answers.decode(body)
+    except msgspec.ValidationError:
+        raise Unreadable("is not JSON-RPC", BAD_ANSWER) from None
+    except msgspec.DecodeError as error:
+        if "truncated" in str(error):
+            raise Unreadable("ends in the middle", TRUNCATED) from None
+        raise Unreadable("is not JSON", NOT_JSON) from None
+    except (RecursionError, UnicodeDecodeError):
+        raise Unreadable("is not JSON", NOT_JSON) from None
+
+
+class Reading:
+    """How the answers of one endpoint are read: strictly, its name in every complaint."""
+
+    def __init__(self, who: str, scrub: Callable[[str], str]) -> None:
+        self._who = who
+        self._scrub = scrub
+
+    def one(self, method: str, number: int, answer: Answer | list[Answer]) -> msgspec.Raw:
+        """The result of the call ``number``. Raises ``RpcError`` and ``RpcUnavailable``."""
+        if isinstance(answer, list):
+            raise RpcUnavailable(f"{method}: {self._who} answered one call with a list")
+        return self._result(method, number, answer)
+
+    def many(
+        self,
+        methods: Sequence[str],
+        numbers: Sequence[int],
+        label: str,
+        answers: Answer | list[Answer],
+    ) -> list[msgspec.Raw]:
+        """The results of a batch in the order of ``numbers``. Raises as ``one``."""
+        if not isinstance(answers, list):
+            # The whole batch was refused with one error.
+            self._refused(label, answers)
+            raise RpcUnavailable(f"{label}: {self._who} answered with one result")
+        by_number: dict[int, Answer] = {}
+        for answer in answers:
+            if not isinstance(answer.id, int) or answer.id in by_number:
+                raise RpcUnavailable(
+                    f"{label}: {self._who} sent an answer without an id of its own", kind=WRONG_ID
+                )
+            by_number[answer.id] = answer
+        if by_number.keys() != set(numbers):
+            strange = by_number.keys() - set(numbers)
+            raise RpcUnavailable(
+                f"{label}: {self._who} answered {len(by_number) - len(strange)} of {len(numbers)}"
+                f" calls and {len(strange)} that nobody made",
+                kind=WRONG_ID if strange else BAD_ANSWER,
+            )
+        return [
+            self._result(method, number, by_number[number])
+            for number, method in zip(numbers, methods, strict=True)
+        ]
+
+    def _result(self, method: str, number: int, answer: Answer) -> msgspec.Raw:
+        self._refused(method, answer)
+        if answer.id != number:
+            raise RpcUnavailable(
+                f"{method}: the answer of {self._who} belongs to another call", kind=WRONG_ID
+            )
+        if isinstance(answer.result, msgspec.UnsetType):
+            raise RpcUnavailable(f"{method}: {self._who} sent neither result nor error")
+        return answer.result
+
+    def _refused(self, method: str, answer: Answer) -> None:
+        if bytes(answer.error) == b"null":
+            return
+        error = self.plain(method, answer.error)
+        if not isinstance(error, dict):
+            raise RpcUnavailable(f"{method}: {self._words(error)}")
+        details = cast("dict[str, Any]", error)
+        code = details.get("code")
+        code = code if isinstance(code, int) else 0
+        message = self._words(details.get("message") or "no message")
+        if is_rate_limit(code, message):
+            raise RpcUnavailable(
+                f"{method}: {self._who} refuses for now: {message}", kind=RATE_LIMITED
+            )
+        raise RpcError(method, code, message, details.get("data"))
+
+    def plain(self, method: str, raw: msgspec.Raw) -> Any:
+        """``raw`` as plain Python values; ``RpcUnavailable`` when it is not JSON after all."""
+        try:
+            return msgspec.json.decode(raw)
+        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+            raise RpcUnavailable(
+                f"{method}: {self._who} sent something that is not JSON", kind=NOT_JSON
+            ) from None
+
+    def _words(self, text: Any) -> str:
+        return self._scrub(str(text))[:_LONGEST_MESSAGE]
