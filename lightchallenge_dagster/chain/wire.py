@@ -15,6 +15,7 @@ from typing import Annotated, TypeVar
 import msgspec
 
 from lightchallenge_dagster.errors import LightChallengeError
+from lightchallenge_dagster.rules import hexes
 from lightchallenge_dagster.rules.events import RawLog
 from lightchallenge_dagster.rules.reorg import Block
 
@@ -76,10 +77,10 @@ def logs(raw: bytes | msgspec.Raw) -> list[RawLog]:
         size = (len(topics), len(data))
         shape = shapes.get(size)
         if shape is None:
-            shape = shapes[size] = _shape(*size)
-        text = f"{log.block_hash}{log.transaction_hash}{log.address}{''.join(topics)}{data}"
-        # One look at all the hex of a log: every x is where the fields begin, each after a zero.
-        if text.encode().translate(_KINDS) != shape or text.count("0x") != len(topics) + 4:
+            digits = (64, 64, 40, *[64] * len(topics), len(data) - 2)
+            shape = shapes[size] = hexes.shape(*digits) if len(data) % 2 == 0 else b""
+        row = f"{log.block_hash}{log.transaction_hash}{log.address}{''.join(topics)}{data}"
+        if not hexes.fits(row, shape, len(topics) + 4):
             log = _lowered(log, at)
             topics, data = log.topics, log.data
         number = numbers.get(log.block_number)
@@ -143,23 +144,6 @@ _ADDRESS = re.compile(r"0x[0-9a-f]{40}")
 _BLOOM = re.compile(r"0x[0-9a-f]{512}")
 _DATA = re.compile(r"0x(?:[0-9a-f]{2})*")
 _QUANTITY = re.compile(r"0x[0-9a-fA-F]+")
-
-_KINDS = bytes(
-    ord("h") if byte in b"0123456789abcdef" else byte if byte == ord("x") else ord("?")
-    for byte in range(256)
-)
-"""Hex digits become h, x stays, the rest is wrong."""
-
-
-def _shape(topics: int, data: int) -> bytes:
-    """What ``_KINDS`` makes of block hash, transaction hash, address, topics and data in a row.
-
-    Of data that cannot be right (no 0x, half a byte) it makes something that matches nothing.
-    """
-    if data % 2 or data < 2:
-        return b""
-    word = b"hx" + b"h" * 64
-    return word * 2 + b"hx" + b"h" * 40 + word * topics + b"hx" + b"h" * (data - 2)
 
 
 def _lowered(log: _Log, at: int) -> _Log:

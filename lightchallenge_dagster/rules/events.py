@@ -10,7 +10,7 @@ a projection wants to use it.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal, cast
@@ -19,6 +19,8 @@ import msgspec
 from eth_abi.abi import decode as abi_decode
 from eth_abi.exceptions import DecodingError
 from eth_utils.crypto import keccak
+
+from lightchallenge_dagster.rules import hexes
 
 BIGINT_MAX = 2**63 - 1
 NUMERIC_78 = 10**78
@@ -70,8 +72,7 @@ class EventSpec:
     snapshot: SnapshotKind | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class DecodedEvent:
+class DecodedEvent(msgspec.Struct, frozen=True, gc=False):
     """What a log says. ``event`` is None, and ``problem`` says why, when it could not be decoded.
 
     ``args`` holds every argument by its Solidity name: integers as decimal strings, addresses and
@@ -279,21 +280,9 @@ def decode(log: RawLog, role: str) -> DecodedEvent:
     if layout is None:
         return DecodedEvent(None, problem=f"no event with topic {topic0 or '(none)'} for {role}")
     try:
-        args = layout.decode(log)
+        return layout.decode(log)
     except _Unfit as unfit:
         return DecodedEvent(None, problem=f"{layout.event}: {unfit}")
-    spec = layout.spec
-    challenge_id = int(args[spec.challenge_id]) if spec.challenge_id else None
-    if challenge_id is not None and challenge_id > BIGINT_MAX:
-        challenge_id = None
-    return DecodedEvent(
-        event=layout.event,
-        challenge_id=challenge_id,
-        account=args[spec.account] if spec.account else None,
-        request_id=int(args[spec.request_id]) if spec.request_id else None,
-        args=args,
-        snapshot=spec.snapshot,
-    )
 
 
 def may_contain(bloom: str, address: str, topics: Iterable[str]) -> bool:
@@ -321,7 +310,11 @@ def bloom_of(logs: Iterable[RawLog]) -> int:
 
 _SIGNATURE = re.compile(r"^(\w+)\((.*)\)$")
 _WORD = 64
-_HEX = re.compile(r"^0x[0-9a-f]*$")
+_HASH = hexes.shape(_WORD)
+_NO_ADDRESS_BITS = "0" * 24
+
+_Read = Callable[[str], Any]
+"""A word (64 hex digits) -> the argument's value as JSON shows it. Raises ``_Unfit``."""
 
 
 class _Unfit(Exception):
@@ -341,41 +334,90 @@ class _Argument:
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
+    """How one event's words become its arguments, looked up once and not per log.
+
+    The words of a log are its indexed arguments' topics, then its data cut at ``cuts``.
+    ``fields`` takes each argument from them, in the signature's order; ``challenge_at`` and
+    ``request_at`` are where the ids lie, -1 where the event has none. ``shape`` is that of the
+    topics and the data in a row, for events without strings.
+    """
+
     spec: EventSpec
     event: str
     topic0: str
-    arguments: tuple[_Argument, ...]
     indexed: tuple[_Argument, ...]
     plain: tuple[_Argument, ...]
+    fields: tuple[tuple[str, int, _Read], ...]
+    cuts: tuple[slice, ...]
+    shape: bytes
+    challenge_at: int
+    request_at: int
     has_text: bool
 
-    def decode(self, log: RawLog) -> dict[str, Any]:
+    def decode(self, log: RawLog) -> DecodedEvent:
+        topics, data = log.topics, log.data
+        if self.has_text:
+            self._require_form(log)
+        elif not hexes.fits("".join(topics) + data, self.shape, len(self.indexed) + 2):
+            self._require_form(log)
+            raise _Unfit("its topics are not 32 bytes of hex")
+        words = [topic[2:] for topic in topics[1:]]
+        words += [data[cut] for cut in self.cuts]
+        if self.has_text:
+            args = self._with_text(words, data)
+        else:
+            args = {name: read(words[at]) for name, at, read in self.fields}
+        spec = self.spec
+        challenge_id = None
+        if self.challenge_at >= 0:
+            challenge_id = int(words[self.challenge_at], 16)
+            if challenge_id > BIGINT_MAX:
+                challenge_id = None
+        return DecodedEvent(
+            self.event,
+            challenge_id,
+            args[spec.account] if spec.account else None,
+            int(words[self.request_at], 16) if self.request_at >= 0 else None,
+            args,
+            spec.snapshot,
+        )
+
+    def _require_form(self, log: RawLog) -> None:
+        """Raise ``_Unfit`` with the part of the log that has not the form of the event."""
         if len(log.topics) != len(self.indexed) + 1:
             raise _Unfit(
                 f"{len(log.topics)} topics, the signature has {len(self.indexed) + 1};"
                 " is the address a contract of another version?"
             )
-        values: dict[str, Any] = {}
         for argument, topic in zip(self.indexed, log.topics[1:], strict=True):
-            if len(topic) != 2 + _WORD or not _HEX.match(topic):
+            if not hexes.fits(topic, _HASH, 1):
                 raise _Unfit(f"topic {topic} of {argument.name} is not 32 bytes of hex")
-            values[argument.name] = _word(argument, topic[2:])
-        if not _HEX.match(log.data):
+        digits = len(log.data) - 2
+        if not hexes.fits(log.data, hexes.shape(digits), 1):
             raise _Unfit("data is not hex")
-        values.update(self._text(log.data) if self.has_text else self._words(log.data[2:]))
-        return {argument.name: values[argument.name] for argument in self.arguments}
+        if self.has_text and digits % 2:
+            raise _Unfit("data has an odd number of hex digits")
+        if not self.has_text and digits != _WORD * len(self.plain):
+            raise _Unfit(f"{digits // 2} bytes of data, expected {32 * len(self.plain)}")
 
-    def _words(self, data: str) -> dict[str, Any]:
-        if len(data) != _WORD * len(self.plain):
-            raise _Unfit(f"{len(data) // 2} bytes of data, expected {32 * len(self.plain)}")
+    def _with_text(self, words: list[str], data: str) -> dict[str, Any]:
+        """The arguments of an event with strings: as compilers write them, or as anyone may."""
+        texts = _texts(data[2:], self.plain)
+        if texts is None:
+            plain = self._anyhow(data)
+        else:
+            plain = {
+                argument.name: _plain_value(argument, bytes.fromhex(texts[argument.name]))
+                for argument in self.plain
+                if argument.dynamic
+            }
         return {
-            argument.name: _word(argument, data[at * _WORD : (at + 1) * _WORD])
-            for at, argument in enumerate(self.plain)
+            name: plain[name] if name in plain else read(words[at])
+            for name, at, read in self.fields
         }
 
-    def _text(self, data: str) -> dict[str, Any]:
-        if len(data) % 2:
-            raise _Unfit("data has an odd number of hex digits")
+    def _anyhow(self, data: str) -> dict[str, Any]:
+        """The plain arguments of an encoding with gaps, overlaps or another order."""
         # Strings are read as bytes: what a stranger wrote need not be UTF-8.
         types = ["bytes" if argument.dynamic else argument.type for argument in self.plain]
         try:
@@ -388,23 +430,63 @@ class _Layout:
         }
 
 
-def _word(argument: _Argument, word: str) -> Any:
-    kind = argument.type
-    if kind == "address":
-        if word[:24] != "0" * 24:
-            raise _Unfit(f"{argument.name} is not an address: 0x{word}")
+def _texts(data: str, plain: tuple[_Argument, ...]) -> dict[str, str] | None:
+    """The hex of each dynamic argument, if the data is encoded as compilers do it.
+
+    That is: head, then each content in order, its length before it, zeros up to the next word,
+    and nothing after the last. None for any other encoding, which may be valid all the same.
+    """
+    end = _WORD * len(plain)
+    found: dict[str, str] = {}
+    for at, argument in enumerate(plain):
+        if not argument.dynamic:
+            continue
+        offset, length = data[at * _WORD : (at + 1) * _WORD], data[end : end + _WORD]
+        if len(length) != _WORD or int(offset, 16) * 2 != end:
+            return None
+        size = int(length, 16) * 2
+        begin, end = end + _WORD, end + _WORD + (size + _WORD - 1) // _WORD * _WORD
+        if end > len(data) or data[begin + size : end].strip("0"):
+            return None
+        found[argument.name] = data[begin : begin + size]
+    return found if end == len(data) else None
+
+
+def _reader(argument: _Argument) -> _Read:
+    """What reads this argument's word; for a dynamic argument the word is not its value."""
+    name, kind = argument.name, argument.type
+
+    def address(word: str) -> str:
+        if word[:24] != _NO_ADDRESS_BITS:
+            raise _Unfit(f"{name} is not an address: 0x{word}")
         return "0x" + word[24:]
-    if kind == "bytes32":
+
+    def bytes32(word: str) -> str:
         return "0x" + word
-    value = int(word, 16)
-    if kind == "bool":
+
+    def boolean(word: str) -> bool:
+        value = int(word, 16)
         if value > 1:
-            raise _Unfit(f"{argument.name} is not a boolean: {value}")
+            raise _Unfit(f"{name} is not a boolean: {value}")
         return value == 1
+
+    def uint256(word: str) -> str:
+        return str(int(word, 16))
+
+    if argument.dynamic or kind == "bytes32":
+        return bytes32
+    readers: dict[str, _Read] = {"address": address, "bool": boolean, "uint256": uint256}
+    if kind in readers:
+        return readers[kind]
     bits = int(kind.removeprefix("uint"))
-    if value >> bits:
-        raise _Unfit(f"{argument.name} does not fit {kind}: {value}")
-    return str(value)
+
+    def uint(word: str) -> str:
+        value = int(word, 16)
+        if value >> bits:
+            raise _Unfit(f"{name} does not fit {kind}: {value}")
+        return str(value)
+
+    return uint
 
 
 def _plain_value(argument: _Argument, value: Any) -> Any:
@@ -437,19 +519,24 @@ def _layout(spec: EventSpec) -> _Layout:
         if len(words) not in {2, 3} or (len(words) == 3 and words[1] != "indexed"):
             raise ValueError(f"{spec.signature}: cannot read the argument {part.strip()!r}")
         arguments.append(_Argument(words[-1], words[0], len(words) == 3))
-    names = {argument.name for argument in arguments}
-    for pointer in (spec.challenge_id, spec.account, spec.request_id):
-        if pointer is not None and pointer not in names:
-            raise ValueError(f"{spec.signature} has no argument {pointer!r}")
     canonical = f"{name}({','.join(argument.type for argument in arguments)})"
+    indexed = tuple(argument for argument in arguments if argument.indexed)
     plain = tuple(argument for argument in arguments if not argument.indexed)
+    places = {argument.name: at for at, argument in enumerate(indexed + plain)}
+    for pointer in (spec.challenge_id, spec.account, spec.request_id):
+        if pointer is not None and pointer not in places:
+            raise ValueError(f"{spec.signature} has no argument {pointer!r}")
     return _Layout(
         spec=spec,
         event=f"{CONTRACTS[spec.role]}.{name}",
         topic0="0x" + keccak(text=canonical).hex(),
-        arguments=tuple(arguments),
-        indexed=tuple(argument for argument in arguments if argument.indexed),
+        indexed=indexed,
         plain=plain,
+        fields=tuple((each.name, places[each.name], _reader(each)) for each in arguments),
+        cuts=tuple(slice(2 + at * _WORD, 2 + (at + 1) * _WORD) for at in range(len(plain))),
+        shape=hexes.shape(_WORD, *[_WORD] * len(indexed), _WORD * len(plain)),
+        challenge_at=places[spec.challenge_id] if spec.challenge_id else -1,
+        request_at=places[spec.request_id] if spec.request_id else -1,
         has_text=any(argument.dynamic for argument in plain),
     )
 

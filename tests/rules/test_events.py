@@ -8,7 +8,9 @@ from importlib import resources
 from typing import Any
 
 import pytest
+from eth_abi.abi import decode as abi_decode
 from eth_abi.abi import encode
+from eth_abi.exceptions import DecodingError
 from eth_utils.crypto import keccak
 from hypothesis import given
 from hypothesis import strategies as st
@@ -140,6 +142,12 @@ def joined(**changes: Any) -> RawLog:
         ({"data": "0x"}, "0 bytes of data, expected 32"),
         ({"data": joined().data + "00"}, "33 bytes of data"),
         ({"data": "0xzz"}, "data is not hex"),
+        ({"data": ""}, "data is not hex"),
+        ({"data": "1" + joined().data[1:]}, "data is not hex"),
+        ({"data": joined().data[:-1] + "_"}, "data is not hex"),
+        ({"data": joined().data.replace("5", "\u0665")}, "data is not hex"),
+        ({"topics": (*joined().topics[:2], "0x" + "00" * 31)}, "of user is not 32 bytes"),
+        ({"topics": (*joined().topics[:2], "0x" + "0F" * 32)}, "of user is not 32 bytes"),
         (
             {"topics": (*joined().topics[:2], "0x" + "ff" * 32)},
             "user is not an address: 0xffff",
@@ -192,6 +200,39 @@ def test_any_bytes_at_all_decode_or_give_a_reason(data: bytes) -> None:
         RawLog(7, BLOCK, TX, 0, 3, ADDRESS, topics, "0x" + data.hex()), "metadata_registry"
     )
     assert (decoded.event is None) == (decoded.problem is not None)
+
+
+FORCED = next(spec for spec in SPECS if spec.signature.startswith("MetadataForceSet("))
+REQUESTED = next(spec for spec in SPECS if spec.signature.startswith("InferenceRequestedV2("))
+
+
+@pytest.mark.parametrize("spec", [FORCED, REQUESTED], ids=["two strings", "a string and words"])
+@given(data=st.data())
+def test_text_is_read_as_the_abi_library_reads_it(spec: EventSpec, data: st.DataObject) -> None:
+    """Also where an encoding has gaps, overlaps, dirt in its padding or ends early."""
+    arguments = arguments_of(spec)
+    log = log_of(spec, {name: data.draw(value_of(kind)) for name, kind, _ in arguments})
+    payload = bytearray.fromhex(log.data[2:])
+    for _ in range(data.draw(st.integers(0, 2))):
+        at = data.draw(st.integers(0, len(payload) - 1))
+        payload[at] = data.draw(st.sampled_from([0, 1, 31, 32, 64, 96, 128, 160, 255]))
+    payload = payload[: data.draw(st.integers(0, len(payload)) | st.just(len(payload)))]
+    payload += data.draw(st.sampled_from([b"", b"\0", b"\0" * 32, b"\1" * 32]))
+    plain = [(name, kind) for name, kind, indexed in arguments if not indexed]
+    types = ["bytes" if kind == "string" else kind for _, kind in plain]
+    try:
+        values = abi_decode(types, bytes(payload))
+    except (DecodingError, OverflowError):
+        values = None
+
+    raw = RawLog(7, BLOCK, TX, 0, 3, ADDRESS, log.topics, "0x" + payload.hex())
+    decoded = decode(raw, spec.role)
+
+    assert (decoded.event is None) == (values is None)
+    if values is not None and decoded.args is not None:
+        for (name, kind), value in zip(plain, values, strict=True):
+            text = value.decode(errors="replace").replace("\0", "\ufffd")
+            assert decoded.args[name] == (text if kind == "string" else shown(value))
 
 
 def test_a_bloom_of_logs_may_contain_them_and_an_empty_one_nothing() -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
+
+from msgspec.structs import replace
 
 from lightchallenge_dagster.chain.reader import BadAnswer, Block, ChainReader, RawLog
 from lightchallenge_dagster.rules.events import (
