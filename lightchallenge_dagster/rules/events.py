@@ -336,10 +336,8 @@ class _Argument:
 class _Layout:
     """How one event's words become its arguments, looked up once and not per log.
 
-    The words of a log are its indexed arguments' topics, then its data cut at ``cuts``.
-    ``fields`` takes each argument from them, in the signature's order; ``challenge_at`` and
-    ``request_at`` are where the ids lie, -1 where the event has none. ``shape`` is that of the
-    topics and the data in a row, for events without strings.
+    A log is read as a row, its topics and then its data. ``shape`` is the row's, where the event
+    has no strings; ``fields`` cuts each argument's word from it, in the signature's order.
     """
 
     spec: EventSpec
@@ -347,37 +345,29 @@ class _Layout:
     topic0: str
     indexed: tuple[_Argument, ...]
     plain: tuple[_Argument, ...]
-    fields: tuple[tuple[str, int, _Read], ...]
-    cuts: tuple[slice, ...]
+    fields: tuple[tuple[str, slice, _Read], ...]
     shape: bytes
-    challenge_at: int
-    request_at: int
     has_text: bool
 
     def decode(self, log: RawLog) -> DecodedEvent:
-        topics, data = log.topics, log.data
+        row = "".join(log.topics) + log.data
         if self.has_text:
             self._require_form(log)
-        elif not hexes.fits("".join(topics) + data, self.shape, len(self.indexed) + 2):
-            self._require_form(log)
-            raise _Unfit("its topics are not 32 bytes of hex")
-        words = [topic[2:] for topic in topics[1:]]
-        words += [data[cut] for cut in self.cuts]
-        if self.has_text:
-            args = self._with_text(words, data)
+            args = self._with_text(row, log.data)
         else:
-            args = {name: read(words[at]) for name, at, read in self.fields}
+            if not hexes.fits(row, self.shape, len(self.indexed) + 2):
+                self._require_form(log)
+                raise _Unfit("its first topic is not 32 bytes of hex")
+            args = {name: read(row[cut]) for name, cut, read in self.fields}
         spec = self.spec
-        challenge_id = None
-        if self.challenge_at >= 0:
-            challenge_id = int(words[self.challenge_at], 16)
-            if challenge_id > BIGINT_MAX:
-                challenge_id = None
+        challenge_id = int(args[spec.challenge_id]) if spec.challenge_id else None
+        if challenge_id is not None and challenge_id > BIGINT_MAX:
+            challenge_id = None
         return DecodedEvent(
             self.event,
             challenge_id,
             args[spec.account] if spec.account else None,
-            int(words[self.request_at], 16) if self.request_at >= 0 else None,
+            int(args[spec.request_id]) if spec.request_id else None,
             args,
             spec.snapshot,
         )
@@ -400,7 +390,7 @@ class _Layout:
         if not self.has_text and digits != _WORD * len(self.plain):
             raise _Unfit(f"{digits // 2} bytes of data, expected {32 * len(self.plain)}")
 
-    def _with_text(self, words: list[str], data: str) -> dict[str, Any]:
+    def _with_text(self, row: str, data: str) -> dict[str, Any]:
         """The arguments of an event with strings: as compilers write them, or as anyone may."""
         texts = _texts(data[2:], self.plain)
         if texts is None:
@@ -412,8 +402,8 @@ class _Layout:
                 if argument.dynamic
             }
         return {
-            name: plain[name] if name in plain else read(words[at])
-            for name, at, read in self.fields
+            name: plain[name] if name in plain else read(row[cut])
+            for name, cut, read in self.fields
         }
 
     def _anyhow(self, data: str) -> dict[str, Any]:
@@ -522,9 +512,14 @@ def _layout(spec: EventSpec) -> _Layout:
     canonical = f"{name}({','.join(argument.type for argument in arguments)})"
     indexed = tuple(argument for argument in arguments if argument.indexed)
     plain = tuple(argument for argument in arguments if not argument.indexed)
-    places = {argument.name: at for at, argument in enumerate(indexed + plain)}
+    starts = [(2 + _WORD) * (at + 1) + 2 for at in range(len(indexed))]
+    starts += [(2 + _WORD) * (len(indexed) + 1) + 2 + _WORD * at for at in range(len(plain))]
+    cuts = {
+        argument.name: slice(start, start + _WORD)
+        for argument, start in zip(indexed + plain, starts, strict=True)
+    }
     for pointer in (spec.challenge_id, spec.account, spec.request_id):
-        if pointer is not None and pointer not in places:
+        if pointer is not None and pointer not in cuts:
             raise ValueError(f"{spec.signature} has no argument {pointer!r}")
     return _Layout(
         spec=spec,
@@ -532,11 +527,8 @@ def _layout(spec: EventSpec) -> _Layout:
         topic0="0x" + keccak(text=canonical).hex(),
         indexed=indexed,
         plain=plain,
-        fields=tuple((each.name, places[each.name], _reader(each)) for each in arguments),
-        cuts=tuple(slice(2 + at * _WORD, 2 + (at + 1) * _WORD) for at in range(len(plain))),
+        fields=tuple((each.name, cuts[each.name], _reader(each)) for each in arguments),
         shape=hexes.shape(_WORD, *[_WORD] * len(indexed), _WORD * len(plain)),
-        challenge_at=places[spec.challenge_id] if spec.challenge_id else -1,
-        request_at=places[spec.request_id] if spec.request_id else -1,
         has_text=any(argument.dynamic for argument in plain),
     )
 
