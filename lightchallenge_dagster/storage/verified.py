@@ -133,7 +133,7 @@ def advance(
     wrong: Mapping[str, int] | None = None,
     history: Mapping[str, int] | None = None,
 ) -> None:
-    """Move the watermark of ``passed`` to ``to``, compare-and-set, and forget their problems.
+    """Move the watermark of ``passed`` to ``to``, compare-and-set; a problem up to there is over.
 
     Counts are by address. Raises ``WatermarkMoved`` when one of the streams is not where it was.
     """
@@ -144,7 +144,10 @@ def advance(
                 " set block_number = :number, block_hash = :hash, updated_at = now(),"
                 "     late_logs = late_logs + :late, wrong_logs = wrong_logs + :wrong,"
                 "     history_logs = history_logs + :history,"
-                "     problem = null, problem_block = null, problem_since = null, tried_at = null"
+                "     problem = case when problem_block > :number then problem end,"
+                "     problem_since = case when problem_block > :number then problem_since end,"
+                "     tried_at = case when problem_block > :number then tried_at end,"
+                "     problem_block = case when problem_block > :number then problem_block end"
                 " where chain_id = :chain_id and role = :role and address = :address"
                 "   and topics_hash = :topics_hash and block_number = :from_number"
                 "   and block_hash is not distinct from cast(:from_hash as text)"
