@@ -1,38 +1,54 @@
-"""How much of the chain to ask for at a time, and what a node's refusal means."""
+"""How much of the chain to ask for at a time."""
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, replace
+
+from lightchallenge_dagster.rules.refusals import (
+    is_range_refusal,
+    is_rate_limit,
+    is_unknown_block,
+    suggested_blocks,
+    suggested_range,
+)
+
+__all__ = [
+    "PARTITION_BLOCKS",
+    "RangeSize",
+    "is_range_refusal",
+    "is_rate_limit",
+    "is_suspicious",
+    "is_unknown_block",
+    "partition_bounds",
+    "partition_of",
+    "partitions_of",
+    "suggested_blocks",
+    "suggested_range",
+]
 
 PARTITION_BLOCKS = 100_000
 """Blocks in one partition of chain_logs."""
 
+SUSPICIOUS_COUNTS = frozenset({25, 100, 256, 1000, 10_000})
+"""Where nodes and gateways are known to cut a list of logs off without saying so."""
+
 _PARTITION_DIGITS = 9
 _GROW_AFTER = 3
-_RATE = re.compile(r"rate.?limit|too many requests|request rate|compute units|quota|throttl", re.I)
-_REFUSAL = re.compile(
-    r"too many (results|logs|blocks)|more than [\d,_]+ (results|logs|blocks)"
-    r"|(block )?range.{0,40}(large|wide|big|exceed|limit|maximum|greater)"
-    r"|exceed.{0,40}(range|limit|size|results|blocks)|(limited|up) to .{0,20}(block|range|results)"
-    r"|response (size|is)?.{0,30}(big|large|exceed|limit)|too (big|large|wide)"
-    r"|limit exceeded|query (timeout|timed out)|timed out|timeout|result set|try .{0,30}range"
-    r"|max(imum)? .{0,20}(block|range|results|logs)",
-    re.I,
-)
+_GROW_AFTER_REFUSAL = 30
 
 
 @dataclass(frozen=True, slots=True)
 class RangeSize:
-    """Blocks in the next request: halved when the node refuses, grown back slowly when it serves.
+    """Blocks in the next request: less when the node refuses, grown back slowly when it serves.
 
     ``maximum`` is the configured MAX_BLOCK_RANGE; ``served`` counts the answers since the last
-    change.
+    change; ``refused_at`` is the smallest size refused and not served since.
     """
 
     blocks: int
     maximum: int
     served: int = 0
+    refused_at: int | None = None
 
     @staticmethod
     def start(maximum: int) -> RangeSize:
@@ -54,26 +70,34 @@ class RangeSize:
     def refused(self, suggestion: int | None = None, *, asked: int | None = None) -> RangeSize:
         """What to ask for after ``asked`` blocks (else ``blocks``) were refused: at least one.
 
-        Half of that, or what the provider suggests, if it is less than what it refused.
+        What the provider suggests, if that is less than what it refused; else half of it.
         """
         asked = self.blocks if asked is None else asked
         less = max(1, asked // 2)
         if suggestion is not None and 1 <= suggestion < asked:
             less = suggestion
-        # A larger request than ours was another endpoint's: its refusal says nothing more here.
-        return replace(self, blocks=min(self.blocks, less), served=0)
+        limit = asked if self.refused_at is None else min(asked, self.refused_at)
+        # More than ours was sized for another endpoint: ours stands, and is smaller already.
+        return replace(self, blocks=min(self.blocks, less), served=0, refused_at=limit)
 
     def accepted(self, asked: int | None = None) -> RangeSize:
         """A quarter more after three answers in a row, up to the maximum.
 
-        An answer to fewer blocks (``asked``) than ``blocks`` says nothing about more.
+        A size that was refused is tried again after thirty. An answer to fewer blocks (``asked``)
+        than ``blocks`` says nothing about more.
         """
-        if self.blocks >= self.maximum or (asked is not None and asked < self.blocks):
+        if asked is not None and asked < self.blocks:
             return self
-        if self.served + 1 < _GROW_AFTER:
-            return replace(self, served=self.served + 1)
-        grown = min(self.maximum, self.blocks + max(1, self.blocks // 4))
-        return replace(self, blocks=grown, served=0)
+        size = self
+        if size.refused_at is not None and size.refused_at <= size.blocks:
+            size = replace(size, refused_at=None)
+        if size.blocks >= size.maximum:
+            return size
+        grown = min(size.maximum, size.blocks + max(1, size.blocks // 4))
+        again = size.refused_at is not None and grown >= size.refused_at
+        if size.served + 1 < (_GROW_AFTER_REFUSAL if again else _GROW_AFTER):
+            return replace(size, served=size.served + 1)
+        return replace(size, blocks=grown, served=0)
 
     def following(self, last: int, target: int) -> tuple[int, int] | None:
         """First and last block of the next request after ``last``; None when target is reached."""
@@ -82,16 +106,9 @@ class RangeSize:
         return last + 1, min(target, last + self.blocks)
 
 
-def is_range_refusal(code: int | None, message: str) -> bool:
-    """Whether a node's error to ``eth_getLogs`` means "ask for less", not "ask less often"."""
-    if _RATE.search(message):
-        return False
-    return code == -32005 or bool(_REFUSAL.search(message))
-
-
-def is_rate_limit(code: int | None, message: str) -> bool:
-    """Whether a node's error means "ask less often": an outage, not an answer."""
-    return code == 429 or bool(_RATE.search(message))
+def is_suspicious(count: int) -> bool:
+    """Whether so many logs in one answer may be the first part of more."""
+    return count in SUSPICIOUS_COUNTS
 
 
 def partition_of(block: int) -> str:
