@@ -167,6 +167,17 @@ def forget_finality_above(connection: Connection, chain_id: int, number: int) ->
     )
 
 
+def begin_earlier(connection: Connection, chain_id: int, first_block: int) -> None:
+    """Lower the first indexed block of the held checkpoint; never raises it."""
+    connection.execute(
+        text(
+            "update pipeline.checkpoints set first_block = least(first_block, :first_block)"
+            " where chain_id = :chain_id and stream = :stream"
+        ),
+        _key(chain_id) | {"first_block": first_block},
+    )
+
+
 def stop(connection: Connection, chain_id: int, reason: str) -> None:
     """Note why the follower refuses to go on; the first time of the same reason is kept."""
     connection.execute(
