@@ -124,6 +124,8 @@ def resources(settings: Settings | None = None) -> dict[str, Any]:
             start_block=settings.start_block,
             confirmation_blocks=settings.confirmation_blocks,
             max_block_range=settings.max_block_range,
+            verify_behind_blocks=settings.verify_behind_blocks,
+            seed_lookback=settings.seed_lookback,
         ),
         "signers": SignersResource(
             worker_key=_secret("worker_key"), finalize_key=_secret("finalize_key")

@@ -140,6 +140,20 @@ class Settings(BaseSettings):
         at_most=1_000_000,
         about="most blocks in one eth_getLogs",
     )
+    verify_behind_blocks: int = _var(
+        64,
+        "VERIFY_BEHIND_BLOCKS",
+        at_least=0,
+        at_most=1_000_000,
+        about="blocks below the checkpoint before blocks are read a second time",
+    )
+    seed_lookback: int = _var(
+        50_000,
+        "STATUS_INDEXER_SEED_LOOKBACK",
+        at_least=0,
+        at_most=_BIGINT,
+        about="blocks below the confirmed head that set_checkpoint goes to by default",
+    )
     competitive_margin_s: int = _var(
         7200,
         "COMPETITIVE_MARGIN",
@@ -262,7 +276,6 @@ NOT_USED: dict[str, str] = {
     "CHALLENGE_DISPATCHER_SCAN_LIMIT": "dispatching is one set-based query over all challenges",
     "EVIDENCE_EVALUATOR_BATCH": "judging takes everything pending of a day at once",
     "CHALLENGE_WORKER_CONCURRENCY": "one run at a time signs; its transactions go out together",
-    "STATUS_INDEXER_SEED_LOOKBACK": "the first block to index is START_BLOCK",
     "OAUTH_ENCRYPTION_KEY": "no provider with OAuth tokens is collected yet",
     "METADATA_REGISTRY_KEY": "MetadataRegistry is read, not written yet",
     "BASE_URL": "MetadataRegistry is read, not written yet",

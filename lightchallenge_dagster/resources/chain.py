@@ -32,6 +32,8 @@ class ChainResource(ConfigurableResource):  # pyright: ignore[reportMissingTypeA
     start_block: int = 0
     confirmation_blocks: int = 12
     max_block_range: int = 2000
+    verify_behind_blocks: int = 64
+    seed_lookback: int = 50_000
 
     def rpc(self) -> Rpc:
         """Raises ``SettingsError`` when ``LCAI_RPC`` is not set."""
