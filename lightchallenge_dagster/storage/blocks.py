@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 from psycopg.types.json import Jsonb
 from sqlalchemy import Connection, text
 
@@ -13,29 +13,37 @@ from lightchallenge_dagster.rules.events import DecodedEvent, RawLog
 from lightchallenge_dagster.rules.reorg import Block, Point
 from lightchallenge_dagster.storage.bulk import copy_rows, stage
 
-_LOG_COLUMNS = (
-    "chain_id",
-    "block_number",
-    "log_index",
-    "block_hash",
-    "block_timestamp",
-    "tx_hash",
-    "tx_index",
-    "address",
-    "topics",
-    "data",
-    "event",
-    "challenge_id",
-    "account",
-    "request_id",
-    "args",
-    "snapshot",
-    "problem",
-)
+_LOG_COLUMNS = {
+    "chain_id": "int8",
+    "block_number": "int8",
+    "log_index": "int4",
+    "block_hash": "text",
+    "block_timestamp": "int8",
+    "tx_hash": "text",
+    "tx_index": "int4",
+    "address": "text",
+    "topics": "text[]",
+    "data": "text",
+    "event": "text",
+    "challenge_id": "int8",
+    "account": "text",
+    "request_id": "numeric",
+    "args": "jsonb",
+    "snapshot": "jsonb",
+    "problem": "text",
+}
+
+_HEADER_COLUMNS = {
+    "chain_id": "int8",
+    "number": "int8",
+    "hash": "text",
+    "parent_hash": "text",
+    "timestamp": "int8",
+    "log_count": "int4",
+}
 
 
-@dataclass(frozen=True, slots=True)
-class IndexedLog:
+class IndexedLog(msgspec.Struct, frozen=True, gc=False):
     """A log with what it says, its block's time (epoch seconds) and the snapshot beside it."""
 
     raw: RawLog
@@ -78,18 +86,23 @@ def add_headers(
     return copy_rows(
         connection,
         "pipeline.chain_blocks",
-        ("chain_id", "number", "hash", "parent_hash", "timestamp", "log_count"),
+        tuple(_HEADER_COLUMNS),
         (
             (chain_id, h.number, h.hash, h.parent_hash, h.timestamp, log_counts.get(h.number, 0))
             for h in headers
         ),
+        tuple(_HEADER_COLUMNS.values()),
     )
 
 
 def add_logs(connection: Connection, chain_id: int, logs: Iterable[IndexedLog]) -> int:
     """Store new logs. A log already stored is a unique violation: nothing is overwritten."""
     return copy_rows(
-        connection, "pipeline.chain_logs", _LOG_COLUMNS, (_log_row(chain_id, log) for log in logs)
+        connection,
+        "pipeline.chain_logs",
+        tuple(_LOG_COLUMNS),
+        (_log_row(chain_id, log) for log in logs),
+        tuple(_LOG_COLUMNS.values()),
     )
 
 
@@ -196,6 +209,9 @@ def complete_headers(connection: Connection, chain_id: int, headers: Iterable[Bl
     ).rowcount
 
 
+_json = msgspec.json.encode
+
+
 def _log_row(chain_id: int, log: IndexedLog) -> tuple[Any, ...]:
     raw, event = log.raw, log.event
     return (
@@ -213,7 +229,7 @@ def _log_row(chain_id: int, log: IndexedLog) -> tuple[Any, ...]:
         event.challenge_id,
         event.account,
         event.request_id,
-        None if event.args is None else Jsonb(event.args),
-        None if log.snapshot is None else Jsonb(dict(log.snapshot)),
+        None if event.args is None else Jsonb(event.args, _json),
+        None if log.snapshot is None else Jsonb(log.snapshot, _json),
         event.problem,
     )

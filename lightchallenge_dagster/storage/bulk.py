@@ -13,20 +13,29 @@ if TYPE_CHECKING:
 
 
 def copy_rows(
-    connection: Connection, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]
+    connection: Connection,
+    table: str,
+    columns: Sequence[str],
+    rows: Iterable[Sequence[Any]],
+    types: Sequence[str] | None = None,
 ) -> int:
     """Append ``rows`` to ``table`` ("name" or "schema.name") by COPY, inside the open transaction.
 
-    Values are adapted by psycopg (wrap JSON in ``psycopg.types.json.Jsonb``). Returns the number
-    of rows written; raises ``psycopg.Error`` when the table refuses one, and then none is kept.
+    Values are adapted by psycopg (wrap JSON in ``psycopg.types.json.Jsonb``). ``types`` are the
+    columns' (``int8``, ``text[]``, …): with them the rows travel in binary, which costs both sides
+    half as much. Returns the number of rows written; raises ``psycopg.Error`` when the table
+    refuses one, and then none is kept.
     """
     driver = cast("psycopg.Connection[Any]", connection.connection.driver_connection)
-    statement = psql.SQL("copy {} ({}) from stdin").format(
+    statement = psql.SQL("copy {} ({}) from stdin{}").format(
         psql.Identifier(*table.split(".")),
         psql.SQL(", ").join(psql.Identifier(column) for column in columns),
+        psql.SQL("" if types is None else " (format binary)"),
     )
     with driver.cursor() as cursor:
         with cursor.copy(statement) as copy:
+            if types is not None:
+                copy.set_types(types)
             for row in rows:
                 copy.write_row(row)
         return cursor.rowcount
