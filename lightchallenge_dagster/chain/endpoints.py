@@ -7,7 +7,7 @@ import hashlib
 import ipaddress
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from urllib.parse import SplitResult, unquote, urlsplit
 
@@ -27,10 +27,13 @@ class Endpoint:
     ``label`` ("2-1f0c9a3e": its place in the list and a fingerprint of the URL) may be shown;
     ``counts`` holds ``calls`` and failures by kind (``chain.failures``), ``range`` the size of the
     ``eth_getLogs`` it serves. After failures it rests, longer each time: others are asked first,
-    then it gets one try. Times are seconds of the owner's clock.
+    then it gets one try. ``aside`` is for good: it follows another chain. Times are seconds of
+    ``clock``.
     """
 
-    def __init__(self, url: str, place: int, max_block_range: int) -> None:
+    def __init__(
+        self, url: str, place: int, max_block_range: int, clock: Callable[[], float]
+    ) -> None:
         self.fingerprint = hashlib.sha256(url.encode()).hexdigest()[:8]
         self.label = f"{place}-{self.fingerprint}"
         self.range = RangeSize.start(max_block_range)
@@ -38,19 +41,33 @@ class Endpoint:
         self.last_error: str | None = None
         self.last_error_at: datetime | None = None
         self.failures = 0
-        self.rests_until = 0.0
-        self.stays_away_until = 0.0
         self.aside = False
         self.verified = False
-        self.url = url
+        self._url = url
+        self._clock = clock
+        self._rests_until = clock()
+        self._wanted_until = self._rests_until
         self._good = 0
 
     def __repr__(self) -> str:
         return f"Endpoint({self.label})"
 
-    def rests(self, now: float) -> bool:
-        """Whether others should be asked first."""
-        return now < self.rests_until
+    def secret_url(self) -> str:
+        """The URL, for the one who sends to it."""
+        return self._url
+
+    def rest_left_s(self) -> float:
+        """Seconds for which others should be asked first; 0 when it is awake."""
+        return max(0.0, self._rests_until - self._clock())
+
+    def wait_left_s(self) -> float:
+        """Seconds for which the node has asked us to stay away."""
+        return max(0.0, self._wanted_until - self._clock())
+
+    def rest(self, seconds: float, failures: int) -> None:
+        """Let it rest, after so many ``failures`` in a row."""
+        self.failures = failures
+        self._rests_until = self._clock() + seconds
 
     def answered(self) -> None:
         """Note a good answer; enough of them in a row make it sound again."""
@@ -58,19 +75,17 @@ class Endpoint:
         if self._good >= _SOUND_AFTER:
             self.failures = 0
 
-    def failed(
-        self, kind: str, words: str, now: float, *, took_s: float, wait_s: float, chance: float
-    ) -> None:
+    def failed(self, kind: str, words: str, *, took_s: float, wait_s: float, chance: float) -> None:
         """Note a failure: count it, and let the endpoint rest.
 
         ``words`` must hold no secret. ``wait_s`` is how long the node asked not to be asked.
         """
         self.note(kind, words)
-        self.failures += 1
         self._good = 0
         self.verified = False
-        self.rests_until = now + max(wait_s, rest_s(self.failures, took_s, chance))
-        self.stays_away_until = now + wait_s
+        failures = self.failures + 1
+        self.rest(max(wait_s, rest_s(failures, took_s, chance)), failures)
+        self._wanted_until = self._clock() + wait_s
 
     def note(self, kind: str, words: str) -> None:
         """Count what is no failure of the endpoint itself, such as a refused range."""
@@ -83,7 +98,9 @@ class Endpoint:
         return {kind: count for kind, count in self.counts.items() if kind != CALLS and count}
 
 
-def endpoints(urls: Sequence[str], max_block_range: int) -> list[Endpoint]:
+def endpoints(
+    urls: Sequence[str], max_block_range: int, clock: Callable[[], float]
+) -> list[Endpoint]:
     """Endpoints in order of preference. Raises ``PermanentError``, without repeating a URL."""
     for place, url in enumerate(urls, start=1):
         which = "" if len(urls) == 1 else f", address {place} of {len(urls)},"
@@ -93,7 +110,7 @@ def endpoints(urls: Sequence[str], max_block_range: int) -> list[Endpoint]:
             )
     if not urls:
         raise PermanentError("LCAI_RPC is not an http(s) URL but an empty list")
-    return [Endpoint(url, place, max_block_range) for place, url in enumerate(urls, start=1)]
+    return [Endpoint(url, place, max_block_range, clock) for place, url in enumerate(urls, start=1)]
 
 
 class Scrubber:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, cast
 
 import msgspec
@@ -20,6 +21,7 @@ from lightchallenge_dagster.rules.ranges import is_rate_limit
 
 _LONGEST_MESSAGE = 500
 _NULL = msgspec.Raw(b"null")
+_REASONS = ("payload", "message", "details", "reason")
 
 
 class Answer(msgspec.Struct):
@@ -29,30 +31,43 @@ class Answer(msgspec.Struct):
     result: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     error: msgspec.Raw = _NULL
 
+    def error_said(self) -> tuple[int, str] | None:
+        """Code and message of an error object; None when there is none."""
+        try:
+            error = msgspec.json.decode(self.error, type=_Error)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return None
+        return error.code, error.message
+
+
+class _Error(msgspec.Struct):
+    code: int = 0
+    message: str = ""
+
 
 _answers = msgspec.json.Decoder(Answer | list[Answer])
 
 
-class Unreadable(ValueError):
-    """A body that is no JSON-RPC answer; ``kind`` says how."""
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A body that is no JSON-RPC answer: how it is counted, and in words."""
 
-    def __init__(self, words: str, kind: str) -> None:
-        super().__init__(words)
-        self.kind = kind
+    kind: str
+    words: str
 
 
-def decode(body: bytes) -> Answer | list[Answer]:
-    """The envelope or envelopes in ``body``. Raises ``Unreadable``."""
+def decode(body: bytes) -> Answer | list[Answer] | Unreadable:
+    """The envelope or envelopes in ``body``."""
     try:
         return _answers.decode(body)
     except msgspec.ValidationError:
-        raise Unreadable("is not JSON-RPC", BAD_ANSWER) from None
+        return Unreadable(BAD_ANSWER, "is not JSON-RPC")
     except msgspec.DecodeError as error:
         if "truncated" in str(error):
-            raise Unreadable("ends in the middle", TRUNCATED) from None
-        raise Unreadable("is not JSON", NOT_JSON) from None
+            return Unreadable(TRUNCATED, "ends in the middle")
+        return Unreadable(NOT_JSON, "is not JSON")
     except (RecursionError, UnicodeDecodeError):
-        raise Unreadable("is not JSON", NOT_JSON) from None
+        return Unreadable(NOT_JSON, "is not JSON")
 
 
 class Reading:
@@ -118,12 +133,13 @@ class Reading:
         details = cast("dict[str, Any]", error)
         code = details.get("code")
         code = code if isinstance(code, int) else 0
-        message = self._words(details.get("message") or "no message")
+        data = details.get("data")
+        message = self._words(details.get("message") or "no message") + self._more(data)
         if is_rate_limit(code, message):
             raise RpcUnavailable(
                 f"{method}: {self._who} refuses for now: {message}", kind=RATE_LIMITED
             )
-        raise RpcError(method, code, message, details.get("data"))
+        raise RpcError(method, code, message, data)
 
     def plain(self, method: str, raw: msgspec.Raw) -> Any:
         """``raw`` as plain Python values; ``RpcUnavailable`` when it is not JSON after all."""
@@ -133,6 +149,14 @@ class Reading:
             raise RpcUnavailable(
                 f"{method}: {self._who} sent something that is not JSON", kind=NOT_JSON
             ) from None
+
+    def _more(self, data: Any) -> str:
+        """What an object beside the message says in words: with some nodes, the very reason."""
+        if not isinstance(data, dict):
+            return ""
+        fields = cast("dict[str, Any]", data)
+        said = [fields[key] for key in _REASONS if isinstance(fields.get(key), str)]
+        return "".join(f": {self._words(words)}" for words in said)
 
     def _words(self, text: Any) -> str:
         return self._scrub(str(text))[:_LONGEST_MESSAGE]

@@ -16,11 +16,13 @@ import msgspec
 from lightchallenge_dagster.chain import envelopes, pacing
 from lightchallenge_dagster.chain.endpoints import Endpoint, Scrubber, endpoints
 from lightchallenge_dagster.chain.failures import (
+    BAD_ANSWER,
     CALLS,
     HTTP_ERROR,
     OVERSIZED,
     RANGE_REFUSED,
     RATE_LIMITED,
+    TIMEOUT,
     WRONG_CHAIN,
     RpcError,
     RpcTimeout,
@@ -76,7 +78,7 @@ class Rpc:
         chance: Callable[[], float] = random.random,
     ) -> None:
         listed = [urls] if isinstance(urls, str) else list(urls)
-        self._all = endpoints(listed, max_block_range)
+        self._all = endpoints(listed, max_block_range, clock)
         self._mine = self._all
         self._current = self._mine[0]
         self._scrubber = Scrubber(listed)
@@ -142,7 +144,7 @@ class Rpc:
     def distrust(self, kind: str, words: str = "") -> None:
         """The current endpoint contradicted itself: count it by ``kind`` and go on to the next."""
         self._failed(self._current, kind, self.scrub(words) or f"distrusted: {kind}")
-        self._current = (self._in_turn(self._clock()) or [self._current])[0]
+        self._current = (self._in_turn() or [self._current])[0]
 
     def others(self) -> Rpc | None:
         """The endpoints besides the current one, with the same counters; None without any."""
@@ -213,11 +215,11 @@ class Rpc:
 
     def _ask(self, methods: Sequence[str], attempt: Callable[[Endpoint], _T]) -> _T:
         sends = any(method.startswith("eth_send") for method in methods)
-        # Endpoints that had their say on this question: it was late, or too much.
-        told: list[tuple[Endpoint, RpcUnavailable]] = []
+        late: list[Endpoint] = []
         last: tuple[Endpoint, RpcUnavailable] | None = None
+        telling: tuple[Endpoint, RpcUnavailable] | None = None
         for round_ in range(1 if sends else self._retries + 1):
-            for endpoint in self._round(round_, [one for one, _ in told]):
+            for endpoint in self._round(round_, late):
                 if last is not None:
                     self._totals.retried += 1
                 self._current = endpoint
@@ -243,8 +245,10 @@ class Rpc:
                         self._failed(endpoint, error.kind, str(error), took, error.wait_s)
                     if sends and asked and error.sent:
                         raise
-                    if isinstance(error, RpcTimeout | RpcTooLarge):
-                        told.append(last)
+                    if error.kind in {TIMEOUT, OVERSIZED}:
+                        late.append(endpoint)
+                    if isinstance(error, RpcTimeout):
+                        telling = last
                 else:
                     endpoint.answered()
                     return answer
@@ -253,56 +257,54 @@ class Rpc:
                 f"no endpoint of LCAI_RPC follows chain {self._chain_id}: "
                 + "; ".join(f"{one.last_error}" for one in self._all)
             )
-        if last is None:
+        # That one was late says more than that others were out of reach: it can mean "too much".
+        final = telling or last
+        if final is None:
             raise self._nobody()
-        # Late or too much says more than that the others were out of reach: ask for less.
-        self._current, error = told[-1] if told else last
+        self._current, error = final
         raise error from None
 
-    def _round(self, round_: int, told: Sequence[Endpoint]) -> list[Endpoint]:
+    def _round(self, round_: int, late: Sequence[Endpoint]) -> list[Endpoint]:
         """Whom to ask in a round, in this order; waits before it where that is called for."""
-        now = self._clock()
-        turn = [one for one in self._in_turn(now) if one not in told]
-        ready = [one for one in turn if one.stays_away_until <= now]
+        turn = [one for one in self._in_turn() if one not in late]
+        ready = [one for one in turn if not one.wait_left_s()]
         wait = pacing.backoff_s(round_, self._chance()) if round_ and turn else 0.0
         if turn and not ready:
-            if self._retries == 0:
+            if not self._retries:
                 return []
-            soonest = min(turn, key=lambda one: one.stays_away_until)
-            wait = max(wait, soonest.stays_away_until - now)
-            ready = [soonest]
+            ready = [min(turn, key=Endpoint.wait_left_s)]
+            wait = max(wait, ready[0].wait_left_s())
         if wait > 0:
             self._sleep(wait)
         return ready
 
-    def _in_turn(self, now: float) -> list[Endpoint]:
+    def _in_turn(self) -> list[Endpoint]:
         """Those that are awake as listed, then those that rest, the first to wake first."""
-        usable = [one for one in self._mine if not one.aside]
-        return sorted(usable, key=lambda one: one.rests_until if one.rests(now) else 0.0)
+        return sorted((one for one in self._mine if not one.aside), key=Endpoint.rest_left_s)
 
     def _nobody(self) -> RpcUnavailable:
-        waiting = [one for one in self._mine if not one.aside]
-        if not waiting:
+        waits = [one.wait_left_s() for one in self._mine if not one.aside]
+        if not waits:
             return RpcUnavailable("no other endpoint of LCAI_RPC is on the chain", kind=WRONG_CHAIN)
-        soonest = min(one.stays_away_until for one in waiting) - self._clock()
         return RpcUnavailable(
-            f"every endpoint of LCAI_RPC asked us to stay away, the first for {soonest:.0f} s more",
+            f"every endpoint of LCAI_RPC asked us to stay away, for {min(waits):.0f} s more",
             kind=RATE_LIMITED,
         )
 
     def _failed(
         self, endpoint: Endpoint, kind: str, words: str, took_s: float = 0.0, wait_s: float = 0.0
     ) -> None:
-        endpoint.failed(
-            kind, words, self._clock(), took_s=took_s, wait_s=wait_s, chance=self._chance()
-        )
+        endpoint.failed(kind, words, took_s=took_s, wait_s=wait_s, chance=self._chance())
 
     def _require_chain(self, endpoint: Endpoint) -> None:
         if self._chain_id is None or endpoint.verified:
             return
-        found = self._plain(endpoint, [("eth_chainId", [])])[0]
         try:
-            chain_id = int(found, 16)
+            chain_id = int(self._plain(endpoint, [("eth_chainId", [])])[0], 16)
+        except (RpcError, RpcTimeout) as error:
+            # Not what the caller asked for: its own question was never put.
+            kind = error.kind if isinstance(error, RpcTimeout) else BAD_ANSWER
+            raise RpcUnavailable(str(error), kind=kind) from None
         except (TypeError, ValueError):
             raise RpcUnavailable(
                 f"eth_chainId: {self._name(endpoint)} sent something that is no number"
@@ -352,7 +354,9 @@ class Rpc:
         self._totals.calls += 1
         endpoint.counts[CALLS] += 1
         try:
-            reply = self._transport.post(endpoint.url, msgspec.json.encode(body), label, who)
+            reply = self._transport.post(
+                endpoint.secret_url(), msgspec.json.encode(body), label, who
+            )
         finally:
             self._totals.seconds += time.perf_counter() - started
         return _believable(reply, label, who)
@@ -369,16 +373,22 @@ def _believable(reply: Reply, label: str, who: str) -> envelopes.Answer | list[e
     status, failed = reply.status, f"{label}: {who} answered HTTP {reply.status}"
     if status == 429:
         raise RpcUnavailable(failed, kind=RATE_LIMITED, wait_s=reply.retry_after_s)
-    try:
-        answer = envelopes.decode(reply.body)
-    except envelopes.Unreadable as error:
-        if status == 413:
-            raise RpcTooLarge(f"{failed}: ask for less") from None
-        if status in _GATEWAY_TIMEOUTS:
-            raise RpcTimeout(failed) from None
-        if status != 200:
-            raise RpcUnavailable(failed, kind=HTTP_ERROR, wait_s=reply.retry_after_s) from None
-        raise RpcUnavailable(f"{label}: the answer of {who} {error}", kind=error.kind) from None
-    if status >= 500 or status in _NO_ACCESS:
+    answer = envelopes.decode(reply.body)
+    readable = not isinstance(answer, envelopes.Unreadable)
+    if label == _LOGS and isinstance(answer, envelopes.Answer) and _refuses_range(answer):
+        return answer
+    if status == 413 and not readable:
+        raise RpcTooLarge(f"{failed}: ask for less")
+    if status in _GATEWAY_TIMEOUTS:
+        raise RpcTimeout(failed, kind=HTTP_ERROR, wait_s=reply.retry_after_s)
+    # Nodes give their errors any status; these say that there is nobody to ask.
+    if status >= 500 or status in _NO_ACCESS or (status != 200 and not readable):
         raise RpcUnavailable(failed, kind=HTTP_ERROR, wait_s=reply.retry_after_s)
+    if isinstance(answer, envelopes.Unreadable):
+        raise RpcUnavailable(f"{label}: the answer of {who} {answer.words}", kind=answer.kind)
     return answer
+
+
+def _refuses_range(answer: envelopes.Answer) -> bool:
+    said = answer.error_said()
+    return said is not None and is_range_refusal(*said)

@@ -68,7 +68,12 @@ class Transport:
         # their text nor the cause may travel on.
         try:
             with self._session.post(
-                url, data=body, headers=_HEADERS, timeout=(connect, self._timeout_s), stream=True
+                url,
+                data=body,
+                headers=_HEADERS,
+                timeout=(connect, self._timeout_s),
+                stream=True,
+                allow_redirects=False,
             ) as response:
                 return Reply(
                     response.status_code, self._read(response, label, who), _wait_s(response)
