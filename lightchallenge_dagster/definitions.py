@@ -14,7 +14,12 @@ from lightchallenge_dagster.assets.judgement import JUDGEMENT_ASSETS
 from lightchallenge_dagster.assets.standing import STANDING_ASSETS
 from lightchallenge_dagster.checks.catalog import CHECKS
 from lightchallenge_dagster.checks.evaluate import definition
-from lightchallenge_dagster.jobs.chain import follow_chain
+from lightchallenge_dagster.jobs.chain import (
+    follow_chain,
+    rebuild_projection,
+    set_checkpoint_job,
+    verify_chain,
+)
 from lightchallenge_dagster.jobs.evidence import collect_evidence, take_in_uploads
 from lightchallenge_dagster.jobs.money import (
     finalize_challenges,
@@ -33,7 +38,7 @@ from lightchallenge_dagster.schedules.upkeep import (
     hourly_standings,
     overdue_finalizations,
 )
-from lightchallenge_dagster.sensors.chain import block_sensor
+from lightchallenge_dagster.sensors.chain import block_sensor, verification_sensor
 from lightchallenge_dagster.sensors.evidence import upload_sensor
 from lightchallenge_dagster.sensors.health import health_sensor
 from lightchallenge_dagster.sensors.judgement import (
@@ -71,6 +76,9 @@ def build_defs(
         asset_checks=[definition(check) for check in CHECKS],
         jobs=[
             follow_chain,
+            verify_chain,
+            set_checkpoint_job,
+            rebuild_projection,
             take_in_uploads,
             collect_evidence,
             judge_and_rank,
@@ -85,6 +93,7 @@ def build_defs(
             block_sensor(
                 _seconds(settings.aivm_poll_ms, settings.claims_poll_ms, settings.status_poll_ms)
             ),
+            verification_sensor(15),
             upload_sensor(_seconds(settings.evaluator_poll_ms)),
             judgement_sensor(_seconds(settings.evaluator_poll_ms)),
             request_sensor(_seconds(settings.dispatcher_poll_ms, settings.worker_poll_ms)),

@@ -6,7 +6,7 @@ again, a projection is rebuilt from the stored logs.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dagster import (
     AssetExecutionContext,
@@ -17,11 +17,21 @@ from dagster import (
 )
 
 from lightchallenge_dagster.assets.catalog import CHAIN, MONEY, OWNERS, TABLES
-from lightchallenge_dagster.assets.metadata import LIVE, report_metadata, table_metadata
+from lightchallenge_dagster.assets.metadata import (
+    LIVE,
+    endpoints_metadata,
+    markdown_table,
+    report_metadata,
+    table_metadata,
+)
 from lightchallenge_dagster.assets.partitions import BLOCK_RANGES
+from lightchallenge_dagster.assets.plots import lag_plot
 from lightchallenge_dagster.resources.chain import ChainResource
 from lightchallenge_dagster.resources.database import DatabaseResource
 from lightchallenge_dagster.rules.ranges import partition_bounds
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
 
 
 @asset(
@@ -39,11 +49,12 @@ def chain_logs(
     """Read the partitions' blocks again and heal what differs."""
     from lightchallenge_dagster.steps import index
 
+    engine, reader = database.engine(), chain.reader()
     bounds = [partition_bounds(key) for key in context.partition_keys]
     contracts = chain.contracts()
     report = index.heal(
-        database.engine(),
-        chain.reader(),
+        engine,
+        reader,
         chain.index_policy(),
         contracts.challenge_snapshot,
         min(first for first, _ in bounds),
@@ -52,8 +63,36 @@ def chain_logs(
     )
     return MaterializeResult(
         data_version=LIVE,
-        metadata=report_metadata(report) | table_metadata(database.engine(), TABLES["chain_logs"]),
+        metadata=report_metadata(report)
+        | endpoints_metadata(reader.rpc)
+        | chain_metadata(engine, chain),
     )
+
+
+def chain_metadata(engine: "Engine", chain: ChainResource) -> dict[str, Any]:
+    """What every materialization of chain_logs shows: the table, what is verified, the lag."""
+    from lightchallenge_dagster.steps import verify
+    from lightchallenge_dagster.steps.health import LAG_LIMIT_BLOCKS
+
+    streams = verify.watermarks(engine, chain.index_policy())
+    columns = ("contract", "verified up to", "late", "wrong", "history", "problem")
+    rows = [
+        (
+            one.key.role,
+            one.block_number,
+            one.late_logs,
+            one.wrong_logs,
+            one.history_logs,
+            one.problem,
+        )
+        for one in streams
+    ]
+    shown = table_metadata(engine, TABLES["chain_logs"])
+    if streams:
+        shown["verified_block"] = streams[0].block_number
+        shown["verified_streams"] = markdown_table(columns, rows)
+    plot = lag_plot(engine, chain.chain_id, LAG_LIMIT_BLOCKS + chain.confirmation_blocks)
+    return shown if plot is None else shown | {"lag_over_time": plot}
 
 
 def projection(

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from lightchallenge_dagster.assets.catalog import Table
+    from lightchallenge_dagster.chain.rpc import Rpc
 
 _LONGEST_CELL = 80
 
@@ -81,6 +82,26 @@ def report_metadata(report: Any) -> dict[str, Any]:
     values = {field.name: getattr(report, field.name) for field in fields(report)}
     nothing: tuple[Any, ...] = (None, "", (), [], {})
     return {name: _value(value) for name, value in values.items() if value not in nothing}
+
+
+def endpoints_metadata(rpc: Rpc) -> dict[str, Any]:
+    """Each endpoint of LCAI_RPC by its label: calls, failures by kind, the range it serves."""
+    rows = [
+        (
+            one.label,
+            one.counts.get("calls", 0),
+            sum(one.errors().values()),
+            ", ".join(f"{kind} {count}" for kind, count in sorted(one.errors().items())),
+            one.range.blocks,
+            one.last_error,
+        )
+        for one in rpc.endpoints
+    ]
+    columns = ("endpoint", "calls", "errors", "by kind", "range (blocks)", "last error")
+    return {
+        "endpoint_errors": sum(row[2] for row in rows),
+        "endpoints": markdown_table(columns, rows),
+    }
 
 
 def merged_report_metadata(reports: Mapping[str, Any]) -> dict[str, Any]:

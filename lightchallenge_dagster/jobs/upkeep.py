@@ -16,6 +16,9 @@ from dagster import (
     op,
 )
 
+from lightchallenge_dagster.resources.database import DatabaseResource
+from lightchallenge_dagster.storage import lag
+
 #: Runs older than this are deleted with their events; materializations keep their newest run.
 KEEP_RUNS_DAYS = 30
 _BATCH = 500
@@ -50,7 +53,16 @@ def delete_old_runs(context: OpExecutionContext, config: RetentionConfig) -> Non
     context.add_output_metadata({"runs_deleted": deleted, "keep_days": config.keep_days})
 
 
-@job(description="Delete finished runs older than the kept days.")
+@op
+def delete_old_samples(context: OpExecutionContext, database: DatabaseResource) -> None:
+    """Delete samples of the indexer's lag beyond the days that are drawn from."""
+    with database.engine().begin() as connection:
+        deleted = lag.drop_old(connection)
+    context.add_output_metadata({"samples_deleted": deleted, "keep_days": lag.KEEP_DAYS})
+
+
+@job(description="Delete finished runs and lag samples older than the kept days.")
 def prune_run_history() -> None:
-    """Launched daily by ``retention_schedule`` when there is something to delete."""
+    """Launched daily by ``daily_retention`` when there is something to delete."""
     delete_old_runs()
+    delete_old_samples()

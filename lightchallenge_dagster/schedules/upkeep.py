@@ -22,6 +22,7 @@ from lightchallenge_dagster.resources.policy import Policy
 from lightchallenge_dagster.sensors.judgement import compute_standings, standings_work
 from lightchallenge_dagster.sensors.money import finalizations_due, money_work
 from lightchallenge_dagster.sensors.work import Work, requests_or_reason
+from lightchallenge_dagster.storage import lag
 
 RUNNING = DefaultScheduleStatus.RUNNING
 
@@ -82,10 +83,17 @@ def hourly_standings(
     job=prune_run_history,
     cron_schedule="30 3 * * *",
     default_status=RUNNING,
-    description=f"Delete finished runs older than {KEEP_RUNS_DAYS} days.",
+    description=f"Delete finished runs older than {KEEP_RUNS_DAYS} days, and old lag samples.",
 )
-def daily_retention(context: ScheduleEvaluationContext) -> RunRequest | SkipReason:
+def daily_retention(
+    context: ScheduleEvaluationContext, database: DatabaseResource
+) -> RunRequest | SkipReason:
     """Every day at 03:30 UTC."""
-    if old_runs(context.instance, KEEP_RUNS_DAYS, limit=1):
+    with database.engine().connect() as connection:
+        samples = lag.has_old(connection)
+    if samples or old_runs(context.instance, KEEP_RUNS_DAYS, limit=1):
         return RunRequest()
-    return SkipReason(f"no finished run is older than {KEEP_RUNS_DAYS} days")
+    return SkipReason(
+        f"no finished run is older than {KEEP_RUNS_DAYS} days, no lag sample older than"
+        f" {lag.KEEP_DAYS}"
+    )

@@ -1,4 +1,4 @@
-"""The block sensor: follows the chain, launches a run only when there is something to store."""
+"""The block and verification sensors: they look, and launch a run only when one is needed."""
 
 # Dagster's own decorators are typed in part only.
 # pyright: reportUnknownVariableType=false
@@ -16,17 +16,20 @@ from dagster import (
 )
 
 from lightchallenge_dagster.assets.partitions import BLOCK_RANGES, add_keys
-from lightchallenge_dagster.jobs.chain import follow_chain, follow_lease
+from lightchallenge_dagster.jobs.chain import (
+    follow_chain,
+    follow_lease,
+    verify_chain,
+    verify_lease,
+)
 from lightchallenge_dagster.jobs.lease import LAUNCH_TTL_S, NAME_TAG, TOKEN_TAG
 from lightchallenge_dagster.resources.chain import ChainResource
 from lightchallenge_dagster.resources.database import DatabaseResource
 from lightchallenge_dagster.rules.ranges import partitions_of
-from lightchallenge_dagster.storage import leases
+from lightchallenge_dagster.storage import lag, leases
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
-
-    from lightchallenge_dagster.steps.index import Outlook
 
 
 def block_sensor(interval_s: int) -> SensorDefinition:
@@ -61,15 +64,59 @@ def block_sensor(interval_s: int) -> SensorDefinition:
             # An outage must not cost the next tick: the lease is kept for a launched run only.
             _give_back(engine, name, token)
             raise
+        with engine.begin() as connection:
+            lag.sample(connection, chain.chain_id, outlook.head, outlook.head_ts)
         if not outlook.waiting:
             _give_back(engine, name, token)
             return SkipReason(outlook.reason)
         add_keys(
             context.instance, BLOCK_RANGES, partitions_of(outlook.from_block, outlook.to_block)
         )
-        return _request(outlook, name, token)
+        return _request((outlook.from_block, outlook.to_block), name, token)
 
     return look_at_chain
+
+
+def verification_sensor(interval_s: int) -> SensorDefinition:
+    """Reads a few blocks again every ``interval_s`` seconds, some way behind the checkpoint.
+
+    What is equal moves the watermark here and now. A long backlog, or a difference, is a run's
+    work. A block that two endpoints dispute is left alone between attempts.
+    """
+
+    @sensor(
+        name="verification_sensor",
+        job=verify_chain,
+        minimum_interval_seconds=interval_s,
+        default_status=DefaultSensorStatus.RUNNING,
+        description="Reads indexed blocks a second time; one run settles what differs.",
+    )
+    def look_again(
+        context: SensorEvaluationContext, database: DatabaseResource, chain: ChainResource
+    ) -> RunRequest | SkipReason:
+        from lightchallenge_dagster.steps import verify
+
+        engine = database.engine()
+        name = verify_lease(chain.chain_id)
+        token = _take(engine, name)
+        if token is None:
+            return SkipReason("in flight: a run is reading blocks again")
+        try:
+            outlook = verify.look(
+                engine, chain.reader(), chain.index_policy(), behind=chain.verify_behind_blocks
+            )
+        except BaseException:
+            _give_back(engine, name, token)
+            raise
+        if not outlook.waiting:
+            _give_back(engine, name, token)
+            return SkipReason(outlook.reason)
+        add_keys(
+            context.instance, BLOCK_RANGES, partitions_of(outlook.from_block, outlook.to_block)
+        )
+        return _request((outlook.from_block, outlook.to_block), name, token)
+
+    return look_again
 
 
 def _take(engine: "Engine", name: str) -> int | None:
@@ -82,12 +129,12 @@ def _give_back(engine: "Engine", name: str, token: int) -> None:
         leases.release(connection, name, token)
 
 
-def _request(outlook: "Outlook", name: str, token: int) -> RunRequest:
+def _request(blocks: tuple[int, int], name: str, token: int) -> RunRequest:
     return RunRequest(
         run_key=f"{name}#{token}",
         tags={
             NAME_TAG: name,
             TOKEN_TAG: str(token),
-            "lightchallenge/blocks": f"{outlook.from_block}-{outlook.to_block}",
+            "lightchallenge/blocks": f"{blocks[0]}-{blocks[1]}",
         },
     )

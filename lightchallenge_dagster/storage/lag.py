@@ -40,6 +40,10 @@ _SINCE = text("""
      where chain_id = :chain_id and at > now() - make_interval(hours => :hours)
      order by at
 """)
+_OLD = text(
+    "select exists (select 1 from pipeline.lag_samples"
+    " where at < now() - make_interval(days => :days))"
+)
 _DROP = text("delete from pipeline.lag_samples where at < now() - make_interval(days => :days)")
 
 
@@ -81,6 +85,11 @@ def since(connection: Connection, chain_id: int, hours: int) -> list[Sample]:
     """The samples of the last hours, oldest first."""
     rows = connection.execute(_SINCE, {"chain_id": chain_id, "hours": hours})
     return [Sample(*row) for row in rows]
+
+
+def has_old(connection: Connection, days: int = KEEP_DAYS) -> bool:
+    """Whether there are samples older than that."""
+    return connection.execute(_OLD, {"days": days}).scalar_one()
 
 
 def drop_old(connection: Connection, days: int = KEEP_DAYS) -> int:
