@@ -66,7 +66,7 @@ class Settings(BaseSettings):
         "LCAI_RPC",
         "NEXT_PUBLIC_RPC_URL",
         "LIGHTCHAIN_RPC",
-        about="JSON-RPC of a LightChain node",
+        about="JSON-RPC of a LightChain node; several, comma-separated, in order of preference",
     )
     chain_id: int = _var(
         504,
@@ -254,6 +254,24 @@ class Settings(BaseSettings):
                 f"{' or '.join(variables(field))} is not set; see docs/configuration.md"
             )
         return value.get_secret_value() if isinstance(value, SecretStr) else value
+
+
+def rpc_urls(text: str) -> tuple[str, ...]:
+    """The addresses in ``LCAI_RPC``, in order of preference.
+
+    Raises ``SettingsError`` for an empty or a repeated one, by its place and never by its text:
+    it may hold a key.
+    """
+    urls = tuple(piece.strip() for piece in text.split(","))
+    seen: dict[str, int] = {}
+    for place, url in enumerate(urls, start=1):
+        which = f"LCAI_RPC, address {place} of {len(urls)},"
+        if not url:
+            raise SettingsError(f"{which} is empty: take the comma away or write an address there")
+        first = seen.setdefault(url.rstrip("/"), place)
+        if first != place:
+            raise SettingsError(f"{which} is the same as address {first}: name each endpoint once")
+    return urls
 
 
 def variables(field: str) -> tuple[str, ...]:

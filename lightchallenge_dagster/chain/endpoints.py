@@ -103,11 +103,14 @@ def endpoints(
 ) -> list[Endpoint]:
     """Endpoints in order of preference. Raises ``PermanentError``, without repeating a URL."""
     for place, url in enumerate(urls, start=1):
-        which = "" if len(urls) == 1 else f", address {place} of {len(urls)},"
-        if _parts(url) is None:
-            raise PermanentError(
-                f"LCAI_RPC{which} is not an http(s) URL; expected https://host/path"
-            )
+        if _parts(url) is not None:
+            continue
+        if len(urls) == 1:
+            raise PermanentError("LCAI_RPC is not an http(s) URL; expected https://host/path")
+        raise PermanentError(
+            f"LCAI_RPC, address {place} of {len(urls)}, is not an http(s) URL; expected"
+            " https://host/path, and a comma inside an address written %2C"
+        )
     if not urls:
         raise PermanentError("LCAI_RPC is not an http(s) URL but an empty list")
     return [Endpoint(url, place, max_block_range, clock) for place, url in enumerate(urls, start=1)]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from dagster import ConfigurableResource
 
-from lightchallenge_dagster.settings import SettingsError
+from lightchallenge_dagster.settings import SettingsError, rpc_urls
 
 if TYPE_CHECKING:
     from lightchallenge_dagster.chain.contracts import Addresses, Contracts
@@ -36,12 +36,17 @@ class ChainResource(ConfigurableResource):  # pyright: ignore[reportMissingTypeA
     seed_lookback: int = 50_000
 
     def rpc(self) -> Rpc:
-        """Raises ``SettingsError`` when ``LCAI_RPC`` is not set."""
+        """The endpoints of ``LCAI_RPC``; one that is not on ``chain_id`` will not be believed.
+
+        Raises ``SettingsError`` when none is set or the list is not one.
+        """
         from lightchallenge_dagster.chain.rpc import Rpc
 
         if not self.rpc_url:
             raise SettingsError("LCAI_RPC is not set; see docs/configuration.md")
-        return Rpc(self.rpc_url)
+        return Rpc(
+            rpc_urls(self.rpc_url), chain_id=self.chain_id, max_block_range=self.max_block_range
+        )
 
     def reader(self) -> ChainReader:
         """Blocks and logs."""
