@@ -48,6 +48,8 @@ class Endpoint:
         self._rests_until = clock()
         self._wanted_until = self._rests_until
         self._good = 0
+        self._saved_counts: Counter[str] = Counter()
+        self._saved_range = self.range
 
     def __repr__(self) -> str:
         return f"Endpoint({self.label})"
@@ -92,6 +94,35 @@ class Endpoint:
         self.counts[kind] += 1
         self.last_error = words
         self.last_error_at = datetime.now(UTC)
+
+    # ── from one process to the next (storage.endpoints) ──
+
+    @property
+    def learned(self) -> bool:
+        """Whether the range it serves has changed since it was saved or restored."""
+        return self.range != self._saved_range
+
+    def unsaved(self) -> dict[str, int]:
+        """What ``counts`` has gained since it was saved."""
+        return dict(self.counts - self._saved_counts)
+
+    def saved(self) -> None:
+        """All of it has been saved."""
+        self._saved_counts = self.counts.copy()
+        self._saved_range = self.range
+
+    def restore(self, size: RangeSize, failures: int, rest_s: float) -> None:
+        """Go on from what another process has learned, within this one's MAX_BLOCK_RANGE."""
+        self.range = size.within(self.range.maximum)
+        self._saved_range = self.range
+        self.rest(rest_s, failures)
+
+    def limit_range(self, maximum: int) -> None:
+        """Another MAX_BLOCK_RANGE, which is nothing that it has taught us."""
+        learned = self.learned
+        self.range = self.range.within(maximum)
+        if not learned:
+            self._saved_range = self.range
 
     def errors(self) -> dict[str, int]:
         """Failures by kind."""

@@ -139,7 +139,7 @@ class Rpc:
     def limit_range(self, maximum: int) -> None:
         """Ask no endpoint for more than ``maximum`` blocks at a time (MAX_BLOCK_RANGE)."""
         for one in self._all:
-            one.range = one.range.within(maximum)
+            one.limit_range(maximum)
 
     def distrust(self, kind: str, words: str = "") -> None:
         """The current endpoint contradicted itself: count it by ``kind`` and go on to the next."""

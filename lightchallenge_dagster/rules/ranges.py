@@ -65,7 +65,7 @@ class RangeSize:
     def within(self, maximum: int) -> RangeSize:
         """The same under another MAX_BLOCK_RANGE: what was never refused is open to it."""
         blocks = maximum if self.blocks >= self.maximum else min(self.blocks, maximum)
-        return replace(RangeSize.start(maximum), blocks=blocks, served=self.served)
+        return replace(self, blocks=blocks, maximum=RangeSize.start(maximum).maximum)
 
     def refused(self, suggestion: int | None = None, *, asked: int | None = None) -> RangeSize:
         """What to ask for after ``asked`` blocks (else ``blocks``) were refused: at least one.
