@@ -10,8 +10,8 @@ import contextlib
 import io
 import json
 import time
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Generator
+from typing import Any, cast
 
 import requests
 import urllib3
@@ -46,7 +46,8 @@ class CannedNode:
         started = time.perf_counter()
         asked = json.loads(body)
         if isinstance(asked, list):
-            answer = b"[" + b",".join(self._one(call) for call in asked) + b"]"
+            calls = cast("list[dict[str, Any]]", asked)
+            answer = b"[" + b",".join(self._one(call) for call in calls) + b"]"
         else:
             answer = self._one(asked)
         self.calls += 1
@@ -116,7 +117,7 @@ class CannedNode:
 
 
 @contextlib.contextmanager
-def plugged_in(answer: Callable[[bytes], bytes]) -> Iterator[str]:
+def plugged_in(answer: Callable[[bytes], bytes]) -> Generator[str]:
     """Requests to the URL that this gives are answered by ``answer`` instead of the network."""
     over_the_network = HTTPAdapter.send
 

@@ -12,7 +12,11 @@ from typing import Any
 
 from benchmarks.common import peak_memory
 
-PARTS = {"raw": "benchmarks.raw"}
+PARTS = {
+    "raw": "benchmarks.raw",
+    "side": "benchmarks.side_by_side",
+    "empty": "benchmarks.empty",
+}
 
 
 def _say(**said: Any) -> None:
@@ -20,11 +24,15 @@ def _say(**said: Any) -> None:
     sys.stdout.flush()
 
 
+def _tell(share: float, label: str) -> None:
+    _say(progress=[share, label])
+
+
 def main() -> None:
     """Run the part that the command line names."""
     part = importlib.import_module(PARTS[sys.argv[1]])
     arguments = json.load(sys.stdin)
-    result = part.run(arguments, lambda share, label: _say(progress=[share, label]))
+    result = part.run(arguments, _tell)
     result["peak_memory"] = peak_memory()
     _say(result=result)
 

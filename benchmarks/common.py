@@ -7,8 +7,9 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,6 @@ from lightchallenge_dagster.storage.migrate import migrate
 
 ROOT = Path(__file__).resolve().parents[1]
 LOCAL = ROOT / ".local" / "bench"
-TEMPLATE = "bench_template"
 
 # What a production server does: every commit is on the disk before it is answered. Everything
 # that is not here has PostgreSQL's own default.
@@ -52,17 +52,39 @@ class ChildFailed(Exception):
     """A measuring process ended without a result."""
 
 
+@dataclass(slots=True)
+class Databases:
+    """Fresh migrated databases on one server, one after the other."""
+
+    postgres: Postgres
+    template: str
+    _count: int = 0
+
+    @contextmanager
+    def fresh(self) -> Generator[str]:
+        """The URL of a database that nobody has written to; it is dropped at the end."""
+        self._count += 1
+        name = f"bench_{self._count}"
+        yield self.postgres.create(name, template=self.template)
+        self.postgres.drop(name)
+
+
 @contextmanager
-def server(supervisor: Supervisor, settings: str) -> Iterator[Postgres]:
-    """A PostgreSQL with these settings ("durable", "throwaway") and a migrated template."""
+def server(supervisor: Supervisor, settings: str) -> Generator[Databases]:
+    """A PostgreSQL with these settings ("durable", "throwaway") and migrated databases on it."""
     postgres = start_postgres(supervisor, name=f"postgres-{settings}", settings=SETTINGS[settings])
-    engine = connect(postgres.create(TEMPLATE))
+    engine = connect(postgres.create("bench_template"))
     try:
         migrate(engine)
     finally:
         engine.dispose()
-    yield postgres
+    yield Databases(postgres, "bench_template")
     postgres.handle.stop()
+
+
+def scaled(progress: Progress, first: float, last: float, label: str) -> Progress:
+    """Tell the share of a part as the share of the whole between ``first`` and ``last``."""
+    return lambda share, what: progress(first + (last - first) * share, f"{label} {what}".strip())
 
 
 def told_settings(postgres: Postgres) -> dict[str, str]:
@@ -90,8 +112,13 @@ def machine() -> dict[str, Any]:
         "memory_gb": round(pages / 2**30, 1),
         "system": platform.platform(),
         "python": platform.python_version(),
-        "load_before": [round(one, 2) for one in os.getloadavg()],
+        "load_before": load(),
     }
+
+
+def load() -> list[float]:
+    """How many processes want a core, on average over 1, 5 and 15 minutes."""
+    return [round(one, 2) for one in os.getloadavg()]
 
 
 def peak_memory() -> int:

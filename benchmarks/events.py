@@ -66,28 +66,34 @@ Transaction = list[Log]
 
 
 @dataclass(frozen=True, slots=True)
-class _Shape:
+class Shape:
+    """An event's topic 0, its arguments' names and types, and which are indexed."""
+
     topic0: str
+    names: tuple[str, ...]
     types: tuple[str, ...]
     indexed: tuple[bool, ...]
 
 
 @cache
-def _shapes() -> dict[tuple[str, str], _Shape]:
-    found: dict[tuple[str, str], _Shape] = {}
+def shapes() -> dict[tuple[str, str], Shape]:
+    """Every event of the registry by role and name."""
+    found: dict[tuple[str, str], Shape] = {}
     for spec in SPECS:
         name, inside = re.fullmatch(r"(\w+)\((.*)\)", spec.signature).groups()  # type: ignore[union-attr]
         words = [part.split() for part in inside.split(",")]
         types = tuple(word[0] for word in words)
         topic0 = "0x" + keccak(text=f"{name}({','.join(types)})").hex()
-        found[spec.role, name] = _Shape(topic0, types, tuple("indexed" in word for word in words))
+        names, indexed = (word[-1] for word in words), ("indexed" in word for word in words)
+        found[spec.role, name] = Shape(topic0, tuple(names), types, tuple(indexed))
     return found
 
 
 def event(role: str, name: str, *values: Value) -> Log:
     """The log of an event of the registry with these values, in the signature's order."""
-    shape = _shapes()["legacy_challengepay" if role == LEGACY else role, name]
-    topics, heads, tails = [shape.topic0], [], ""
+    shape = shapes()["legacy_challengepay" if role == LEGACY else role, name]
+    topics, tails = [shape.topic0], ""
+    heads: list[str] = []
     plain = sum(not indexed for indexed in shape.indexed)
     for kind, indexed, value in zip(shape.types, shape.indexed, values, strict=True):
         if indexed:
@@ -400,6 +406,6 @@ def missing_events(made: Chain) -> set[str]:
     everything = b"".join(made.logs.values()).decode()
     return {
         f"{CONTRACTS[role]}.{name}"
-        for (role, name), shape in _shapes().items()
+        for (role, name), shape in shapes().items()
         if shape.topic0 not in everything
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from sqlalchemy import text
@@ -13,8 +13,8 @@ from sqlalchemy import text
 from benchmarks import events
 from benchmarks.canned import CHAIN_ID, CannedNode, plugged_in
 from benchmarks.common import Progress
+from benchmarks.side_by_side import contracts_at
 from benchmarks.stages import Stages, replace
-from lightchallenge_dagster.chain.contracts import Addresses, Contracts
 from lightchallenge_dagster.chain.reader import ChainReader
 from lightchallenge_dagster.chain.rpc import Rpc
 from lightchallenge_dagster.steps import index
@@ -30,7 +30,6 @@ class Raw:
     """
 
     projections: bool
-    per_block: float
     blocks: int
     events: int
     headers: int
@@ -56,10 +55,6 @@ def measure(chain: events.Chain, database_url: str, *, projections: bool) -> Raw
     """Follow ``chain`` into a fresh migrated database, with or without projections."""
     engine = connect(database_url)
     node, stages = CannedNode(chain), Stages()
-    addresses = Addresses(
-        **{role: at for role, at in events.ADDRESSES.items() if role != events.LEGACY},
-        poi_verifier=events.VERIFIER,
-    )
     gc.collect()
     gc.freeze()  # the made-up chain is not the indexer's garbage to look through
     try:
@@ -69,7 +64,7 @@ def measure(chain: events.Chain, database_url: str, *, projections: bool) -> Raw
             url = stack.enter_context(plugged_in(stages.timed("node", node.answer)))
             stack.enter_context(stages.watching())
             rpc = stack.enter_context(contextlib.closing(Rpc(url)))
-            contracts = Contracts(rpc, addresses)
+            contracts = contracts_at(rpc)
             follow = stages.timed("the rest", index.follow)
             started = time.perf_counter()
             report = follow(
@@ -93,7 +88,6 @@ def measure(chain: events.Chain, database_url: str, *, projections: bool) -> Raw
     on_node = spent.pop("node")
     return Raw(
         projections=projections,
-        per_block=0.0,
         blocks=report.blocks,
         events=report.logs,
         headers=kept,
@@ -107,8 +101,15 @@ def measure(chain: events.Chain, database_url: str, *, projections: bool) -> Raw
 
 def _leave_out_projections(stack: contextlib.ExitStack) -> None:
     """For the benchmark only: the indexer itself has no such switch."""
-    for name, answer in (("begin", None), ("touch", None), ("recompute", {})):
-        replace(stack, f"storage.projections:{name}", lambda *_, answer=answer, **__: answer)
+
+    def nothing(*_: Any, **__: Any) -> None: ...
+
+    def no_rows(*_: Any, **__: Any) -> dict[str, int]:
+        return {}
+
+    replace(stack, "storage.projections:begin", nothing)
+    replace(stack, "storage.projections:touch", nothing)
+    replace(stack, "storage.projections:recompute", no_rows)
 
 
 def run(arguments: dict[str, Any], progress: Progress) -> dict[str, Any]:
@@ -118,9 +119,6 @@ def run(arguments: dict[str, Any], progress: Progress) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for at, (name, url) in enumerate(arguments["databases"].items()):
         progress(0.2 + 0.4 * at, name)
-        raw = measure(chain, url, projections=name == "with projections")
-        found[name] = {
-            "events_per_second": raw.events_per_second,
-            **{key: getattr(raw, key) for key in raw.__slots__ if key != "per_block"},
-        }
+        measured = measure(chain, url, projections=name == "with projections")
+        found[name] = {**asdict(measured), "events_per_second": measured.events_per_second}
     return found

@@ -39,6 +39,35 @@ def bars(results: Mapping[str, Any]) -> list[Bar]:
                     speed >= RAW_BAR,
                 )
             )
+    if side := results.get("side_by_side"):
+        ratio = side["ours"]["events_per_second"] / side["plain"]["events_per_second"]
+        found.append(
+            Bar(
+                "end to end, against the plain baseline",
+                f"at least {RATIO_BAR:g} times",
+                f"{ratio:.1f} times",
+                ratio >= RATIO_BAR,
+            )
+        )
+    if empty := results.get("empty_blocks"):
+        few, many = empty["runs"][0], empty["runs"][-1]
+        found.append(
+            Bar(
+                f"{many['empty']:,} empty blocks in one run",
+                f"at most {EMPTY_BAR_S:g} s",
+                f"{many['seconds']:.1f} s",
+                many["seconds"] <= EMPTY_BAR_S,
+            )
+        )
+        growth = many["peak_memory"] / few["peak_memory"]
+        found.append(
+            Bar(
+                f"memory at {many['empty']:,} blocks to that at {few['empty']:,}",
+                f"at most {MEMORY_BAR:g} times",
+                f"{growth:.3f} times",
+                growth <= MEMORY_BAR,
+            )
+        )
     return found
 
 
@@ -46,50 +75,131 @@ def show(console: Console, results: Mapping[str, Any]) -> None:
     """Print everything that was measured."""
     machine = results["machine"]
     console.print(
-        f"\n{machine['cores']} cores, {machine['cpu']}, {machine['memory_gb']} GB;"
-        f" Python {machine['python']}; load before: {machine['load_before'][0]}"
+        f"\n{machine['cores']} cores, {machine['cpu']}, {machine['memory_gb']} GB, Python"
+        f" {machine['python']}; load {machine['load_before'][0]} before,"
+        f" {machine['load_after'][0]} after"
     )
-    for name, settings in results["settings"].items():
-        console.print(f"PostgreSQL ({name}): " + ", ".join(f"{k} {v}" for k, v in settings.items()))
+    settings = dict(results["settings"])
+    name = settings.pop("name")
+    told = ", ".join(f"{key} {value}" for key, value in settings.items())
+    console.print(f"PostgreSQL ({name}), the same for all sides: {told}")
     if raw := results.get("raw"):
-        _show_raw(console, raw)
-    verdicts = Table(title="Bars", title_justify="left")
-    for column in ("what", "bar", "found", ""):
-        verdicts.add_column(column)
-    for bar in bars(results):
-        verdicts.add_row(
-            bar.name, bar.wanted, bar.found, "[green]met[/]" if bar.met else "[red]missed[/]"
+        console.print(*_raw_tables(raw))
+    if side := results.get("side_by_side"):
+        console.print(_side_table(side))
+        chain = side["chain"]
+        console.print(
+            f"{chain['events']:,} mixed events in {chain['blocks']:,} blocks of a real anvil,"
+            " emitted by a bulk emitter at the contracts' addresses (the same made-up stories as in"
+            " the raw part); getChallenge is read at the newest block, on all sides."
         )
-    console.print(verdicts)
+    if empty := results.get("empty_blocks"):
+        console.print(_empty_table(empty))
+    console.print(_verdicts(bars(results)))
 
 
-def _show_raw(console: Console, raw: Mapping[str, Any]) -> None:
-    table = Table(title="Raw JSON-RPC bytes to committed", title_justify="left")
-    for column in ("events a block", "what is written", "events", "blocks", "MB", "s", "events/s"):
-        table.add_column(column, justify="left" if column == "what is written" else "right")
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title, title_justify="left")
+    for at, column in enumerate(columns):
+        table.add_column(column, justify="left" if at == 0 else "right")
+    return table
+
+
+def _raw_tables(raw: Mapping[str, Any]) -> tuple[Table, Table]:
+    speeds = _table(
+        "Raw JSON-RPC bytes to committed",
+        "what is written",
+        "events a block",
+        "events",
+        "blocks",
+        "MB",
+        "s",
+        "events/s",
+    )
+    written = {
+        "logs only": "logs, headers, checkpoint",
+        "with projections": "and all projections",
+    }
+    spent: list[tuple[str, int, Mapping[str, float]]] = []
     for run in raw["runs"]:
-        for name in ("logs only", "with projections"):
+        for name, what in written.items():
             one = run[name]
-            table.add_row(
+            speeds.add_row(
+                what,
                 f"{run['per_block']:g}",
-                "logs, headers, checkpoint" if name == "logs only" else "and all projections",
                 f"{one['events']:,}",
                 f"{one['blocks']:,}",
                 f"{one['bytes'] / 1e6:.0f}",
                 f"{one['seconds']:.2f}",
                 f"{one['events_per_second']:,.0f}",
             )
-    console.print(table)
-    stages = Table(title="Seconds by stage", title_justify="left")
-    stages.add_column("stage")
-    columns = [
-        (f"{run['per_block']:g} a block, {name}", run[name]["stages"])
-        for run in raw["runs"]
-        for name in ("logs only", "with projections")
-    ]
-    for title, _ in columns:
-        stages.add_column(title, justify="right")
-    names = list(dict.fromkeys(name for _, spent in columns for name in spent))
+            spent.append((f"{run['per_block']:g} a block, {name}", one["events"], one["stages"]))
+    return speeds, _stages("Microseconds an event, by stage", spent)
+
+
+def _stages(title: str, spent: list[tuple[str, int, Mapping[str, float]]]) -> Table:
+    table = _table(title, "stage", *(column for column, _, _ in spent))
+    names = list(dict.fromkeys(name for _, _, seconds in spent for name in seconds))
     for name in names:
-        stages.add_row(name, *(f"{spent.get(name, 0.0):.2f}" for _, spent in columns))
-    console.print(stages)
+        table.add_row(
+            name,
+            *(f"{seconds.get(name, 0.0) / events * 1e6:.1f}" for _, events, seconds in spent),
+        )
+    return table
+
+
+def _side_table(side: Mapping[str, Any]) -> Table:
+    table = _table(
+        "End to end from anvil", "who", "events", "s", "events/s", "ratio", "RPC calls", "peak MB"
+    )
+    names = {
+        "ours": "steps.index.follow",
+        "plain": "plain baseline: a commit a row",
+        "batched": "baseline, a commit a range",
+    }
+    for key, name in names.items():
+        one = side[key]
+        table.add_row(
+            name,
+            f"{one['events']:,}",
+            f"{one['seconds']:.2f}",
+            f"{one['events_per_second']:,.0f}",
+            f"{side['ours']['events_per_second'] / one['events_per_second']:.1f}",
+            f"{one['rpc_calls']:,}",
+            f"{one['peak_memory'] / 1e6:.0f}",
+        )
+    return table
+
+
+def _empty_table(empty: Mapping[str, Any]) -> Table:
+    table = _table(
+        "Empty blocks, with a block that has logs in every few thousand",
+        "blocks",
+        "partitions",
+        "logs",
+        "RPC calls",
+        "s",
+        "blocks/s",
+        "peak MB",
+    )
+    for run in empty["runs"]:
+        table.add_row(
+            f"{run['blocks']:,}",
+            f"{run['partitions']}",
+            f"{run['logs']:,}",
+            f"{run['rpc_calls']:,}",
+            f"{run['seconds']:.1f}",
+            f"{run['blocks'] / run['seconds']:,.0f}",
+            f"{run['peak_memory'] / 1e6:.1f}",
+        )
+    return table
+
+
+def _verdicts(found: list[Bar]) -> Table:
+    table = Table(title="Bars", title_justify="left")
+    for column in ("what", "bar", "found", ""):
+        table.add_column(column)
+    for bar in found:
+        verdict = "[green]met[/]" if bar.met else "[red]missed[/]"
+        table.add_row(bar.name, bar.wanted, bar.found, verdict)
+    return table

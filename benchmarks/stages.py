@@ -7,7 +7,7 @@ import functools
 import importlib
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from typing import Any
 
 PACKAGE = "lightchallenge_dagster"
@@ -53,7 +53,7 @@ class Stages:
         return run
 
     @contextlib.contextmanager
-    def watching(self) -> Iterator[None]:
+    def watching(self) -> Generator[None]:
         """Measure every stage of ``STAGES`` and each projection while this is open."""
         with contextlib.ExitStack() as stack:
             for stage, places in STAGES.items():
