@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import socket
 from collections.abc import Sequence
@@ -15,21 +14,25 @@ class Refused(Exception):
 
 
 class Node:
-    """One keep-alive connection, for one thread."""
+    """One keep-alive connection, for one thread. As little HTTP as anvil needs: it is asked often."""
 
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
-        self._host, self._port = parts.hostname or "127.0.0.1", parts.port or 80
-        self._connection: http.client.HTTPConnection | None = None
+        self._at = (parts.hostname or "127.0.0.1", parts.port or 80)
+        self._socket: socket.socket | None = None
 
     def raw(self, body: bytes) -> bytes:
         """The answer's bytes, as anvil sent them."""
+        head = (
+            f"POST / HTTP/1.1\r\nHost: {self._at[0]}\r\nContent-Type: application/json\r\n"
+            f"Content-Length: {len(body)}\r\n\r\n"
+        )
         for attempt in (1, 2):
-            connection = self._connected()
             try:
-                connection.request("POST", "/", body, {"Content-Type": "application/json"})
-                return connection.getresponse().read()
-            except (http.client.HTTPException, ConnectionError):
+                connected = self._connected()
+                connected.sendall(head.encode() + body)
+                return _body(connected)
+            except ConnectionError:
                 # anvil may have closed a connection that was idle; nothing was executed then.
                 self.close()
                 if attempt == 2:
@@ -43,26 +46,50 @@ class Node:
 
     def batch(self, calls: Sequence[tuple[str, Sequence[object]]]) -> list[Any]:
         """The results of several calls, in order. Raises ``Refused`` for the first that failed."""
-        if not calls:
-            return []
         body = [
             {"jsonrpc": "2.0", "id": number, "method": method, "params": list(params)}
             for number, (method, params) in enumerate(calls)
         ]
-        answers = {one["id"]: one for one in json.loads(self.raw(json.dumps(body).encode()))}
+        answers = self.answers(body)
         return [_result(method, answers[number]) for number, (method, _) in enumerate(calls)]
 
-    def close(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+    def answers(self, calls: Sequence[dict[str, Any]]) -> dict[Any, dict[str, Any]]:
+        """What anvil answers to each of these calls (JSON-RPC objects), by id; errors too."""
+        if not calls:
+            return {}
+        return {one["id"]: one for one in json.loads(self.raw(json.dumps(calls).encode()))}
 
-    def _connected(self) -> http.client.HTTPConnection:
-        if self._connection is None:
-            self._connection = http.client.HTTPConnection(self._host, self._port, timeout=60)
-            self._connection.connect()
-            self._connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return self._connection
+    def close(self) -> None:
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+    def _connected(self) -> socket.socket:
+        if self._socket is None:
+            self._socket = socket.create_connection(self._at, timeout=60)
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return self._socket
+
+
+def _body(connected: socket.socket) -> bytes:
+    buffer = b""
+    while (end := buffer.find(b"\r\n\r\n")) < 0:
+        chunk = connected.recv(1 << 18)
+        if not chunk:
+            raise ConnectionResetError("anvil closed the connection")
+        buffer += chunk
+    name = b"content-length:"
+    at = buffer[:end].lower().find(name)
+    if at < 0:
+        raise AssertionError(f"anvil's answer has no length: {buffer[:end]!r}")
+    length = int(buffer[at + len(name) : end].split(b"\r\n", 1)[0])
+    parts, have = [buffer[end + 4 :]], len(buffer) - end - 4
+    while have < length:
+        parts.append(connected.recv(1 << 20))
+        if not parts[-1]:
+            raise ConnectionResetError("anvil closed the connection")
+        have += len(parts[-1])
+    return b"".join(parts)
 
 
 def _result(method: str, answer: dict[str, Any]) -> Any:

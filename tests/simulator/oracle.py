@@ -112,7 +112,8 @@ Tables = dict[str, dict[Any, Row]]
 class Facts:
     """What the oracle is told: where the chain is, who plays which role, and what was there before.
 
-    ``before`` holds the public rows that were written before the first block was indexed, by
+    ``highest`` is the highest block there ever was, on any branch: headers are kept from ``window``
+    blocks below that on. ``before`` holds the public rows that were written before the first block was indexed, by
     table.
     """
 
@@ -121,6 +122,7 @@ class Facts:
     first_block: int
     confirmations: int
     window: int
+    highest: int
     mirror: bool
     before: Mapping[str, Sequence[Row]]
 
@@ -845,7 +847,7 @@ def _headers(
         for row in connection.execute("select * from pipeline.chain_blocks").fetchall()
     }
     first = max(0, facts.first_block - 1)
-    needed = set(counts) | set(range(max(first, checkpoint - facts.window), checkpoint + 1))
+    needed = set(counts) | set(range(max(first, facts.highest - facts.window), checkpoint + 1))
     headers = facts.node.batch(
         [("eth_getBlockByNumber", [hex(n), False]) for n in sorted(needed | stored.keys())]
     )

@@ -177,13 +177,14 @@ class Proxy:
 
     def _pick(self, calls: list[dict[str, Any]], is_batch: bool) -> str | None:
         # Two draws for each request, whatever it is: the stream does not depend on the answers.
-        happens, which = self._rng.random() < self._nature.rate, self._rng.random()
-        if not happens:
-            return None
-        kinds = list(_ANY)
+        happens, which = self._rng.random(), self._rng.random()
         methods = {call["method"] for call in calls}
+        # Logs are asked for seldom, and it is they that may not be lost.
+        if happens >= self._nature.rate * (2 if "eth_getLogs" in methods else 1):
+            return None
+        kinds = list[str](_ANY)
         if "eth_getLogs" in methods:
-            kinds += _LOGS + _LOGS + _LOGS
+            kinds += _LOGS * 3
         if "eth_getBlockByNumber" in methods:
             kinds += _BLOCKS
         if is_batch and len(calls) > 1:
@@ -197,27 +198,36 @@ class Proxy:
         head = 0
         if lagging:
             head = max(0, int(self._node.call("eth_blockNumber"), 16) - nature.lag)
-        answers: list[dict[str, Any]] = []
-        for call in calls:
+        answers: dict[int, dict[str, Any]] = {}
+        upstream: list[dict[str, Any]] = []
+        for at, call in enumerate(calls):
             answer = self._lagging(call, head) if lagging else None
+            if answer is None and endpoint == MAIN and not self._quiet:
+                answer = self._limited(call)
             if answer is None:
-                answer = self._limited(call) if endpoint == MAIN and not self._quiet else None
-            if answer is None:
-                sent = dict(call, params=_until(call, head) if lagging else call["params"])
-                answer = json.loads(self._node.raw(json.dumps(sent).encode()))
+                params = _until(call, head) if lagging else call["params"]
+                upstream.append(dict(call, id=at, params=params))
+            else:
+                answers[at] = answer
+        for at, answer in self._node.answers(upstream).items():
+            answers[at] = dict(answer, id=calls[at]["id"])
+        for at, call in enumerate(calls):
+            if "result" not in answers[at]:
+                continue
             if endpoint == MAIN and not self._quiet and nature.cap:
-                found = answer.get("result")
-                if call["method"] == "eth_getLogs" and len(found or ()) > nature.cap:
-                    spread = {log["blockNumber"] for log in found}
-                    if len(spread) > 1:
-                        self.counts["silent_cap"] += 1
-                        answer = dict(answer, result=found[: nature.cap])
-            if "result" in answer:
-                past = self._answered[json.dumps([call["method"], call["params"]])]
-                if not past or past[-1] != answer["result"]:
-                    past.append(answer["result"])
-            answers.append(answer)
-        return answers
+                self._cap(call, answers[at])
+            past = self._answered[json.dumps([call["method"], call["params"]])]
+            if not past or past[-1] != answers[at]["result"]:
+                past.append(answers[at]["result"])
+        return [answers[at] for at in range(len(calls))]
+
+    def _cap(self, call: dict[str, Any], answer: dict[str, Any]) -> None:
+        """A list longer than the node returns ends early, and nothing says so."""
+        if call["method"] != "eth_getLogs" or len(answer["result"]) <= self._nature.cap:
+            return
+        if len({log["blockNumber"] for log in answer["result"]}) > 1:
+            self.counts["silent_cap"] += 1
+            answer["result"] = answer["result"][: self._nature.cap]
 
     def _lagging(self, call: dict[str, Any], head: int) -> dict[str, Any] | None:
         """What a node says that has only got to ``head``; None when it knows as well as any."""

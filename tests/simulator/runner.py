@@ -12,7 +12,7 @@ import resource
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +52,14 @@ class Result:
     """Logs that the second reading had to add, in a seed that hides some."""
     hidden_twice: int = 0
     """Seeds (0 or 1) in which a log was hidden from the second reading too, and a heal found it."""
+
+    def plain(self) -> dict[str, Any]:
+        """As JSON can hold it (``asdict`` makes nonsense of a Counter)."""
+        return {
+            one.name: dict(value) if isinstance(value, Counter) else value
+            for one in fields(self)
+            for value in (getattr(self, one.name),)
+        }
 
 
 class Arena:
@@ -266,7 +274,6 @@ class _Play:
         done = self._until_done(("rebuild", projection))
         if done and done["changed"]:
             self._wrong(f"a rebuild of {projection} changed {done['changed']} rows")
-        self.result.differences += [f"after a rebuild: {one}" for one in self._differences()]
 
     def _until_done(self, operation: tuple[Any, ...]) -> dict[str, Any] | None:
         words: list[str] = []
@@ -297,6 +304,7 @@ class _Play:
             first_block=self.settings.start_block,
             confirmations=self.settings.confirmations,
             window=self.settings.window,
+            highest=self.chain.high_water,
             mirror=self.settings.mirror,
             before=self.rows,
         )
