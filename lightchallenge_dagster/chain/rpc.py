@@ -142,7 +142,10 @@ class Rpc:
             one.limit_range(maximum)
 
     def distrust(self, kind: str, words: str = "") -> None:
-        """The current endpoint contradicted itself: count it by ``kind`` and go on to the next."""
+        """The current endpoint contradicted itself: count it by ``kind`` and go on to the next.
+
+        When all rest, the next is the one that wakes first, which can be the same again.
+        """
         self._failed(self._current, kind, self.scrub(words) or f"distrusted: {kind}")
         self._current = (self._in_turn() or [self._current])[0]
 
