@@ -40,6 +40,7 @@ class Endpoint:
         self.counts: Counter[str] = Counter()
         self.last_error: str | None = None
         self.last_error_at: datetime | None = None
+        self.last_answer_at: datetime | None = None
         self.failures = 0
         self.aside = False
         self.verified = False
@@ -74,6 +75,7 @@ class Endpoint:
     def answered(self) -> None:
         """Note a good answer; enough of them in a row make it sound again."""
         self._good += 1
+        self.last_answer_at = datetime.now(UTC)
         if self._good >= _SOUND_AFTER:
             self.failures = 0
 

@@ -23,6 +23,7 @@ class Endpoint(Protocol):
     failures: int
     last_error: str | None
     last_error_at: datetime | None
+    last_answer_at: datetime | None
 
     @property
     def learned(self) -> bool: ...
@@ -50,6 +51,7 @@ class EndpointRow:
     rests_until: datetime | None
     last_error: str | None
     last_error_at: datetime | None
+    last_answer_at: datetime | None
     updated_at: datetime
 
 
@@ -94,6 +96,7 @@ def save(connection: Connection, chain_id: int, rpc: Endpoints) -> None:
                 "rest_s": one.rest_left_s(),
                 "last_error": one.last_error,
                 "last_error_at": one.last_error_at,
+                "last_answer_at": one.last_answer_at,
             },
         )
         one.saved()
@@ -104,7 +107,7 @@ def rows(connection: Connection, chain_id: int) -> list[EndpointRow]:
     found = connection.execute(
         text(
             "select label, range_blocks, counts, failures, rests_until, last_error, last_error_at,"
-            " updated_at from pipeline.rpc_endpoints where chain_id = :chain_id"
+            " last_answer_at, updated_at from pipeline.rpc_endpoints where chain_id = :chain_id"
             " order by updated_at desc, label"
         ),
         {"chain_id": chain_id},

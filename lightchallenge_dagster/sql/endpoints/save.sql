@@ -2,11 +2,11 @@
 -- was learned here, so that a short run does not put back what a longer one has found out.
 insert into pipeline.rpc_endpoints as known (
     chain_id, fingerprint, label, range_blocks, range_maximum, range_served, range_refused, counts,
-    failures, rests_until, last_error, last_error_at)
+    failures, rests_until, last_error, last_error_at, last_answer_at)
 values (
     :chain_id, :fingerprint, :label, :blocks, :maximum, :served, :refused, cast(:counts as jsonb),
     :failures, case when :rest_s > 0 then now() + make_interval(secs => :rest_s) end,
-    :last_error, :last_error_at)
+    :last_error, :last_error_at, :last_answer_at)
 on conflict (chain_id, fingerprint) do update set
     label = excluded.label,
     range_blocks  = case when :learned then excluded.range_blocks else known.range_blocks end,
@@ -23,5 +23,6 @@ on conflict (chain_id, fingerprint) do update set
     rests_until = excluded.rests_until,
     last_error = coalesce(excluded.last_error, known.last_error),
     last_error_at = coalesce(excluded.last_error_at, known.last_error_at),
+    last_answer_at = coalesce(excluded.last_answer_at, known.last_answer_at),
     updated_at = now()
 where excluded.counts <> '{}' or :learned or known.label <> excluded.label

@@ -14,6 +14,7 @@ create table if not exists pipeline.rpc_endpoints (
     rests_until   timestamptz,
     last_error    text,
     last_error_at timestamptz,
+    last_answer_at timestamptz,                 -- the newest good one; failures outlive a few of them
     updated_at    timestamptz not null default now(),
     primary key (chain_id, fingerprint)
 );
