@@ -13,6 +13,7 @@ from lightchallenge_dagster.chain.abi import Function
 from lightchallenge_dagster.chain.revert import Revert, decode_revert
 from lightchallenge_dagster.chain.rpc import Rpc, RpcError, RpcTimeout, RpcUnavailable
 from lightchallenge_dagster.errors import LightChallengeError, PermanentError
+from lightchallenge_dagster.rules.reorg import Point
 
 ZERO_ADDRESS = "0x" + "00" * 20
 
@@ -20,6 +21,7 @@ STATUS_ACTIVE, STATUS_FINALIZED, STATUS_CANCELED = 0, 1, 2
 REQUEST_NONE, REQUEST_FINALIZED = 0, 4
 
 _BATCH = 200
+_BAD_PARAMS = {-32600, -32602}
 
 
 class CallReverted(LightChallengeError):
@@ -140,9 +142,9 @@ class _View:
     function: Function
     arguments: tuple[Any, ...]
 
-    def params(self, block: int | str) -> list[Any]:
+    def params(self, block: int | str | Point) -> list[Any]:
         data = self.function.encode(*self.arguments)
-        return [{"to": self.address, "data": data}, hex(block) if isinstance(block, int) else block]
+        return [{"to": self.address, "data": data}, _at(block)]
 
     def decoded(self, answer: Any) -> tuple[Any, ...]:
         if answer == "0x":
@@ -170,6 +172,7 @@ class Contracts:
     def __init__(self, rpc: Rpc, addresses: Addresses) -> None:
         self.rpc = rpc
         self.addresses = addresses
+        self._by_hash = True
 
     def latest_timestamp(self) -> int:
         """Chain time: the latest block's timestamp, in epoch seconds."""
@@ -184,23 +187,26 @@ class Contracts:
         (values,) = self._call(self.addresses.challengepay, view, challenge_id, block=block)
         return OnChainChallenge(*values)
 
-    def challenge_snapshot(self, asked: Sequence[tuple[int, str, int]]) -> list[dict[str, Any]]:
-        """What ``ChallengeCreated`` does not carry, for each (challenge id, creator, block number).
+    def challenge_snapshot(
+        self, asked: Sequence[tuple[int, str, int | Point]]
+    ) -> list[dict[str, Any]]:
+        """What ``ChallengeCreated`` does not carry, for each (challenge id, creator, block).
 
-        As it was at the end of that block, JSON-safe: ``stake``, ``pool`` and
-        ``creator_contribution`` (wei) are decimal strings; other integers too where JavaScript
-        could not hold them. All in as few requests as the node allows.
+        As it was at the end of that block, which is named by its hash when it is given with it.
+        JSON-safe: ``stake``, ``pool`` and ``creator_contribution`` (wei) are decimal strings;
+        other integers too where JavaScript could not hold them. All in as few requests as the node
+        allows.
         """
         pay = self.addresses.challengepay
-        views: list[tuple[_View, int | str]] = []
+        views: list[tuple[_View, int | str | Point]] = []
         for challenge_id, creator, block in asked:
             views.append((_View(pay, abi.challengepay("getChallenge"), (challenge_id,)), block))
             views.append(
                 (_View(pay, abi.challengepay("contribOf"), (challenge_id, creator)), block)
             )
-        answers = self._at_blocks(views)
+        answers = self._as_of(views)
         return [
-            _snapshot(OnChainChallenge(*challenge[0]), contribution[0], block)
+            _snapshot(OnChainChallenge(*challenge[0]), contribution[0], _number(block))
             for challenge, contribution, (_, _, block) in zip(
                 answers[::2], answers[1::2], asked, strict=True
             )
@@ -338,7 +344,7 @@ class Contracts:
         return wei
 
     def achievement_of(
-        self, asked: Sequence[tuple[int, int | str]]
+        self, asked: Sequence[tuple[int, int | str | Point]]
     ) -> list[tuple[int, str, int, int]]:
         """Challenge id, recipient, type (0 completion, 1 victory) and minting time of tokens.
 
@@ -368,7 +374,11 @@ class Contracts:
     # ── how ──
 
     def _call(
-        self, address: str, function: Function, *arguments: Any, block: int | str = "latest"
+        self,
+        address: str,
+        function: Function,
+        *arguments: Any,
+        block: int | str | Point = "latest",
     ) -> tuple[Any, ...]:
         view = _View(address, function, arguments)
         try:
@@ -379,7 +389,20 @@ class Contracts:
     def _many(self, views: Sequence[_View], block: int | str) -> list[tuple[Any, ...]]:
         return self._at_blocks([(view, block) for view in views])
 
-    def _at_blocks(self, views: Sequence[tuple[_View, int | str]]) -> list[tuple[Any, ...]]:
+    def _as_of(self, views: Sequence[tuple[_View, int | str | Point]]) -> list[tuple[Any, ...]]:
+        """As ``_at_blocks``, by block number where a node knows no calls by block hash."""
+        if self._by_hash:
+            try:
+                return self._at_blocks(views)
+            except RpcError as error:
+                if error.code not in _BAD_PARAMS:
+                    raise
+                self._by_hash = False
+        return self._at_blocks(
+            [(view, block.number if isinstance(block, Point) else block) for view, block in views]
+        )
+
+    def _at_blocks(self, views: Sequence[tuple[_View, int | str | Point]]) -> list[tuple[Any, ...]]:
         """Every view at its block, in the order given, as many in one request as the node takes.
 
         A batch that the node refuses, for its size or for one call in it, is halved until it is
@@ -423,6 +446,16 @@ def _snapshot(found: OnChainChallenge, contribution: int, block: int) -> dict[st
         "creator_contribution": str(contribution),
         "block_number": block,
     }
+
+
+def _number(block: int | Point) -> int:
+    return block.number if isinstance(block, Point) else block
+
+
+def _at(block: int | str | Point) -> Any:
+    if isinstance(block, Point):
+        return {"blockHash": block.hash}
+    return hex(block) if isinstance(block, int) else block
 
 
 def _refused(view: _View, error: RpcError) -> LightChallengeError:

@@ -2,82 +2,153 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, cast
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
-from lightchallenge_dagster.chain.rpc import Rpc, RpcError, RpcTimeout, RpcUnavailable
+import msgspec
+
+from lightchallenge_dagster.chain import wire
+from lightchallenge_dagster.chain.failures import BAD_ANSWER, RANGE_REFUSED, TRUNCATED
+from lightchallenge_dagster.chain.rpc import (
+    Rpc,
+    RpcError,
+    RpcTimeout,
+    RpcTooLarge,
+    RpcUnavailable,
+)
 from lightchallenge_dagster.rules.events import RawLog
-from lightchallenge_dagster.rules.ranges import is_range_refusal
+from lightchallenge_dagster.rules.ranges import is_range_refusal, is_unknown_block, suggested_blocks
 from lightchallenge_dagster.rules.reorg import Block
 
-__all__ = ["BadAnswer", "Block", "ChainReader", "RangeRefused", "RawLog"]
+__all__ = [
+    "BadAnswer",
+    "Block",
+    "ChainMoved",
+    "ChainReader",
+    "Latest",
+    "NotThereYet",
+    "RangeRefused",
+    "RawLog",
+    "Truncated",
+]
 
-_HASH = re.compile(r"^0x[0-9a-f]{64}$")
-_ADDRESS = re.compile(r"^0x[0-9a-f]{40}$")
-_BLOOM = re.compile(r"^0x[0-9a-f]{512}$")
-_QUANTITY = re.compile(r"^0x[0-9a-f]+$")
-_DATA = re.compile(r"^0x([0-9a-f]{2})*$")
+BEHIND = "behind"
+"""How an endpoint that lacks a block it should have is counted."""
+
+_T = TypeVar("_T")
+_Call = tuple[str, Sequence[Any]]
 _BATCH = 100
 
 
 class BadAnswer(RpcUnavailable):
     """The node answered, but the answer contradicts itself or what the node said before."""
 
+    def __init__(self, message: str, *, kind: str = BAD_ANSWER) -> None:
+        super().__init__(message, kind=kind)
+
+
+class NotThereYet(BadAnswer):
+    """The node does not have a block that the chain has, or not any more: it lags."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, kind=BEHIND)
+
+
+class Truncated(BadAnswer):
+    """The node left out logs of a range of ``asked`` blocks that it returns when asked for less."""
+
+    def __init__(self, message: str, *, asked: int) -> None:
+        super().__init__(message, kind=TRUNCATED)
+        self.asked = asked
+
+
+class ChainMoved(BadAnswer):
+    """The chain changed while it was read: what was read is thrown away, read again."""
+
 
 class RangeRefused(RpcUnavailable):
-    """The node will not serve this many blocks at once: ask for fewer."""
+    """The node will not serve this many blocks at once: ask for fewer.
+
+    ``asked`` is how many were asked for, ``suggestion`` how many the node would serve, if it said.
+    """
+
+    def __init__(self, message: str, *, asked: int, suggestion: int | None = None) -> None:
+        super().__init__(message, kind=RANGE_REFUSED)
+        self.asked = asked
+        self.suggestion = suggestion
+
+
+@dataclass(frozen=True, slots=True)
+class Latest:
+    """What a node says of the chain's end, in one answer.
+
+    ``finalized`` is the newest block that is final, None where the chain does not tell. ``found``
+    holds the other headers asked for that the node has, by number.
+    """
+
+    head: Block
+    finalized: Block | None
+    found: Mapping[int, Block]
 
 
 class ChainReader:
-    """Reads headers and logs through ``rpc``; every answer is checked for shape and consistency."""
+    """Reads headers and logs through ``rpc``; every answer is checked for shape and consistency.
+
+    Raises ``BadAnswer`` and its kinds for an answer that cannot be true, ``RpcError`` for one that
+    is an error, ``RpcUnavailable`` when there is none.
+    """
 
     def __init__(self, rpc: Rpc) -> None:
         self.rpc = rpc
-        self._batches = True
+        self._at_once = _BATCH
+        self._finality = True
 
     def chain_id(self) -> int:
         """The chain's id (504 on LightChain testnet)."""
-        return _quantity(self.rpc.call("eth_chainId"), "eth_chainId")
+        answer = self.rpc.call("eth_chainId")
+        try:
+            return int(answer, 16)
+        except (TypeError, ValueError):
+            raise BadAnswer("eth_chainId is not a hexadecimal number") from None
 
     def head(self) -> Block:
         """The newest block the node knows."""
-        return self._block_at("latest")
+        return self._headers(["latest"])[0] or _lacks("latest")
+
+    def latest(self, numbers: Sequence[int]) -> Latest:
+        """The newest block, the newest final one and those of ``numbers``, in one request."""
+        tags = ["latest", "finalized"] if self._finality else ["latest"]
+        try:
+            answers = self._headers([*tags, *map(hex, numbers)])
+        except RpcError:
+            if not self._finality:
+                raise
+            # Some chains have no finality, and their nodes call the question an error.
+            self._finality = False
+            return self.latest(numbers)
+        head = answers[0] or _lacks("latest")
+        finalized = answers[1] if self._finality else None
+        if finalized is not None and finalized.number > head.number:
+            finalized = None
+        return Latest(head, finalized, _present(numbers, answers[len(tags) :]))
 
     def block(self, number: int) -> Block:
-        """One header. Raises ``BadAnswer`` when the node does not have the block."""
-        return self._block_at(hex(number))
-
-    def head_and(self, numbers: Sequence[int]) -> tuple[Block, dict[int, Block]]:
-        """The newest block and, in the same request, those of ``numbers`` that the node has."""
-        answers = self._many(
-            [("eth_getBlockByNumber", ["latest", False])]
-            + [("eth_getBlockByNumber", [hex(number), False]) for number in numbers]
-        )
-        head = _block(answers[0], "latest")
-        return head, self._present(numbers, answers[1:])
+        """One header. Raises ``NotThereYet`` when the node does not have the block."""
+        return self.blocks([number])[number]
 
     def blocks(self, numbers: Iterable[int]) -> dict[int, Block]:
         """Headers by number, asked for in batches.
 
-        Raises ``BadAnswer`` when the node does not have one of them.
+        Raises ``NotThereYet`` when the node does not have one of them.
         """
         wanted = list(numbers)
-        found = self.known_blocks(wanted)
-        for number in wanted:
-            if number not in found:
-                raise BadAnswer(f"the node does not have block {number} yet")
-        return found
+        return _all_of(wanted, self.known_blocks(wanted))
 
     def known_blocks(self, numbers: Iterable[int]) -> dict[int, Block]:
         """As ``blocks``, without those that the node does not have."""
         wanted = list(numbers)
-        found: dict[int, Block] = {}
-        for at in range(0, len(wanted), _BATCH):
-            part = wanted[at : at + _BATCH]
-            answers = self._many([("eth_getBlockByNumber", [hex(n), False]) for n in part])
-            found |= self._present(part, answers)
-        return found
+        return _present(wanted, self._headers([hex(number) for number in wanted]))
 
     def logs(
         self, addresses: Sequence[str], topics: Sequence[str], from_block: int, to_block: int
@@ -85,119 +156,188 @@ class ChainReader:
         """All logs of ``addresses`` with one of ``topics`` first, in one ``eth_getLogs``.
 
         Ordered by block and log index. Raises ``RangeRefused`` when the node wants a smaller
-        range (a timeout counts as that), ``BadAnswer`` for logs that nobody asked for, that were
-        removed, that come twice or that contradict each other, and ``RpcError`` for any other
-        error: never an empty list in place of an answer.
+        range (a timeout counts as that), ``BadAnswer`` for logs that nobody asked for, that come
+        twice or that contradict each other, ``ChainMoved`` for removed ones: never an empty list
+        in place of an answer.
         """
-        query = {
-            "address": list(addresses),
-            "topics": [list(topics)],
-            "fromBlock": hex(from_block),
-            "toBlock": hex(to_block),
-        }
-        span = f"blocks {from_block} to {to_block}"
-        try:
-            answer = self.rpc.call("eth_getLogs", [query])
-        except RpcTimeout as error:
-            raise RangeRefused(f"eth_getLogs for {span}: {error}") from error
-        except RpcError as error:
-            if is_range_refusal(error.code, error.message):
-                raise RangeRefused(f"eth_getLogs for {span}: {error}") from error
-            raise
-        logs = _logs(answer, span)
-        wanted_addresses, wanted_topics = set(addresses), set(topics)
-        for log in logs:
-            if not from_block <= log.block_number <= to_block:
-                raise BadAnswer(f"eth_getLogs for {span} returned block {log.block_number}")
-            if (
-                log.address not in wanted_addresses
-                or log.topics[:1] == ()
-                or log.topics[0] not in wanted_topics
-            ):
-                raise BadAnswer(
-                    f"eth_getLogs for {span} returned a log of {log.address} that was not asked for"
-                )
-        return logs
+        return self._range([], addresses, topics, from_block, to_block)[1]
+
+    def blocks_and_logs(
+        self,
+        numbers: Sequence[int],
+        addresses: Sequence[str],
+        topics: Sequence[str],
+        from_block: int,
+        to_block: int,
+    ) -> tuple[dict[int, Block], list[RawLog]]:
+        """``logs`` and the headers of ``numbers``, which end with the range's last block.
+
+        The headers come first, in the same request where the node takes batches, so that an
+        empty answer is one of a node that has the whole range. Raises ``NotThereYet`` where it
+        has not.
+        """
+        late = max(0, len(numbers) + 1 - max(2, self._at_once))
+        headers = self.known_blocks(numbers[:late])
+        found, logs = self._range(numbers[late:], addresses, topics, from_block, to_block)
+        return _all_of(numbers, headers | found), logs
 
     def block_logs(self, block: Block) -> list[RawLog]:
         """Every log of one block, of all contracts, by the block's hash."""
-        answer = self.rpc.call("eth_getLogs", [{"blockHash": block.hash}])
-        return _logs(answer, f"block {block.hash}")
+        return self.logs_of([block])[block.number]
 
-    def _block_at(self, tag: str) -> Block:
-        answer = self.rpc.call("eth_getBlockByNumber", [tag, False])
-        if answer is None:
-            raise BadAnswer(f"the node does not have block {tag} yet")
-        block = _block(answer, tag)
-        if tag != "latest" and block.number != int(tag, 16):
-            raise BadAnswer(f"asked for block {int(tag, 16)}, the node sent {block.number}")
-        return block
+    def logs_of(
+        self, blocks: Sequence[Block], addresses: Sequence[str] | None = None
+    ) -> dict[int, list[RawLog]]:
+        """The logs of each block by its hash, in batches: of ``addresses``, or of all contracts.
 
-    def _present(self, numbers: Sequence[int], answers: Sequence[Any]) -> dict[int, Block]:
-        found: dict[int, Block] = {}
-        for number, answer in zip(numbers, answers, strict=True):
-            if answer is None:
-                continue
-            block = _block(answer, str(number))
-            if block.number != number:
-                raise BadAnswer(f"asked for block {number}, the node sent {block.number}")
-            found[number] = block
+        Raises ``NotThereYet`` when the node does not know one of the hashes (any more).
+        """
+        wanted = None if addresses is None else set(addresses)
+        of: dict[str, Any] = {} if addresses is None else {"address": list(addresses)}
+        calls = [("eth_getLogs", [{"blockHash": block.hash, **of}]) for block in blocks]
+        spans = [f"block {block.number} ({block.hash})" for block in blocks]
+        try:
+            answers = self._many(calls)
+        except (RpcTimeout, RpcTooLarge) as error:
+            raise RangeRefused(f"eth_getLogs by hash: {error}", asked=len(blocks)) from error
+        except RpcError as error:
+            if is_range_refusal(error.code, error.message):
+                raise RangeRefused(f"eth_getLogs by hash: {error}", asked=len(blocks)) from error
+            if is_unknown_block(error.message):
+                raise NotThereYet(f"one of {len(blocks)} blocks by hash: {error}") from error
+            raise
+        found: dict[int, list[RawLog]] = {}
+        for block, span, raw in zip(blocks, spans, answers, strict=True):
+            logs = _ordered(_parsed(wire.logs, raw, f"eth_getLogs for {span}"), span)
+            for log in logs:
+                if (log.block_number, log.block_hash) != (block.number, block.hash):
+                    raise BadAnswer(f"eth_getLogs for {span} returned a log of {log.block_hash}")
+                if wanted is not None and log.address not in wanted:
+                    raise BadAnswer(_not_asked_for(span, log))
+            found[block.number] = logs
         return found
 
-    def _many(self, calls: Sequence[tuple[str, Sequence[Any]]]) -> list[Any]:
-        if self._batches and len(calls) > 1:
+    # ── how ──
+
+    def _headers(self, tags: Sequence[str]) -> list[Block | None]:
+        answers = self._many([("eth_getBlockByNumber", [tag, False]) for tag in tags])
+        return [_block(tag, raw) for tag, raw in zip(tags, answers, strict=True)]
+
+    def _range(
+        self,
+        numbers: Sequence[int],
+        addresses: Sequence[str],
+        topics: Sequence[str],
+        first: int,
+        last: int,
+    ) -> tuple[dict[int, Block], list[RawLog]]:
+        query = {
+            "address": list(addresses),
+            "topics": [list(topics)],
+            "fromBlock": hex(first),
+            "toBlock": hex(last),
+        }
+        span, asked = f"blocks {first} to {last}", last - first + 1
+        calls: list[_Call] = [("eth_getBlockByNumber", [hex(n), False]) for n in numbers]
+        calls.append(("eth_getLogs", [query]))
+        try:
+            *blocks, answer = self._many(calls, together=True)
+        except (RpcTimeout, RpcTooLarge) as error:
+            raise RangeRefused(f"eth_getLogs for {span}: {error}", asked=asked) from error
+        except RpcError as error:
+            if error.method == "eth_getLogs" and is_range_refusal(error.code, error.message):
+                raise RangeRefused(
+                    f"eth_getLogs for {span}: {error}",
+                    asked=asked,
+                    suggestion=suggested_blocks(error.message, first, last),
+                ) from error
+            raise
+        headers = [_block(hex(number), raw) for number, raw in zip(numbers, blocks, strict=True)]
+        logs = _ordered(_parsed(wire.logs, answer, f"eth_getLogs for {span}"), span)
+        wanted_addresses, wanted_topics = set(addresses), set(topics)
+        for log in logs:
+            if not first <= log.block_number <= last:
+                raise BadAnswer(f"eth_getLogs for {span} returned block {log.block_number}")
+            if log.address not in wanted_addresses or wanted_topics.isdisjoint(log.topics[:1]):
+                raise BadAnswer(_not_asked_for(span, log))
+        return _present(numbers, headers), logs
+
+    def _many(self, calls: Sequence[_Call], *, together: bool = False) -> list[msgspec.Raw]:
+        """The raw results of several calls, in as few requests as the node allows.
+
+        A batch that is refused as such is halved, down to calls one by one. ``together``: raises
+        ``ChainMoved`` when it took several requests and another endpoint answered some of them.
+        """
+        answers: list[msgspec.Raw] = []
+        asked: set[str] = set()
+        while len(answers) < len(calls):
+            part = calls[len(answers) : len(answers) + self._at_once]
             try:
-                return self.rpc.batch(calls)
+                if len(part) == 1:
+                    (method, params), *_ = part
+                    answers.append(self.rpc.call(method, params, _raw))
+                else:
+                    answers += self.rpc.batch(part, _raw)
             except RpcError as error:
-                if error.method in {method for method, _ in calls}:
+                if len(part) == 1 or error.method in {method for method, _ in part}:
                     raise
-                # This endpoint refuses batches as such; one by one, then.
-                self._batches = False
-        return [self.rpc.call(method, params) for method, params in calls]
+                self._at_once = len(part) // 2
+                continue
+            asked.add(self.rpc.endpoint.label)
+        if together and len(asked) > 1:
+            raise ChainMoved(
+                f"endpoints {' and '.join(sorted(asked))} answered parts of one question, which may"
+                " be of two chains: one of them failed meanwhile"
+            )
+        return answers
 
 
-def _quantity(value: Any, where: str) -> int:
-    if not isinstance(value, str) or not _QUANTITY.match(value):
-        raise BadAnswer(f"{where} is not a hexadecimal number")
-    return int(value, 16)
+def _raw(answer: msgspec.Raw) -> msgspec.Raw:
+    return answer
 
 
-def _hex(value: Any, pattern: re.Pattern[str], where: str) -> str:
-    text = value.lower() if isinstance(value, str) else ""
-    if not pattern.match(text):
-        raise BadAnswer(f"{where} is missing or malformed")
-    return text
+def _parsed(parse: Callable[[msgspec.Raw], _T], raw: msgspec.Raw, what: str) -> _T:
+    try:
+        return parse(raw)
+    except wire.Removed as error:
+        raise ChainMoved(f"{what}: {error}") from error
+    except wire.Malformed as error:
+        raise BadAnswer(f"{what}: {error}") from error
 
 
-def _object(value: Any, where: str) -> Mapping[str, Any]:
-    if not isinstance(value, dict):
-        raise BadAnswer(f"{where} is not an object")
-    return cast("dict[str, Any]", value)
+def _block(tag: str, raw: msgspec.Raw) -> Block | None:
+    named = tag if not tag.startswith("0x") else str(int(tag, 16))
+    block = _parsed(wire.block, raw, f"block {named}")
+    if block is not None and tag.startswith("0x") and block.number != int(tag, 16):
+        raise BadAnswer(f"asked for block {named}, the node sent {block.number}")
+    return block
 
 
-def _block(value: Any, tag: str) -> Block:
-    where = f"block {tag}"
-    fields = _object(value, where)
-    return Block(
-        number=_quantity(fields.get("number"), f"{where}: number"),
-        hash=_hex(fields.get("hash"), _HASH, f"{where}: hash"),
-        parent_hash=_hex(fields.get("parentHash"), _HASH, f"{where}: parentHash"),
-        timestamp=_quantity(fields.get("timestamp"), f"{where}: timestamp"),
-        logs_bloom=_hex(fields.get("logsBloom"), _BLOOM, f"{where}: logsBloom"),
-    )
+def _lacks(block: int | str) -> Block:
+    raise NotThereYet(f"the node does not have block {block} yet")
 
 
-def _logs(answer: Any, span: str) -> list[RawLog]:
-    if not isinstance(answer, list):
-        raise BadAnswer(f"eth_getLogs for {span} did not return a list")
-    logs = [_log(entry, span) for entry in cast("list[Any]", answer)]
-    logs.sort(key=lambda log: (log.block_number, log.log_index))
-    hashes: dict[int, str] = {}
+def _present(numbers: Sequence[int], answers: Sequence[Block | None]) -> dict[int, Block]:
+    return {
+        number: block for number, block in zip(numbers, answers, strict=True) if block is not None
+    }
+
+
+def _all_of(numbers: Sequence[int], found: dict[int, Block]) -> dict[int, Block]:
+    for number in numbers:
+        if number not in found:
+            _lacks(number)
+    return found
+
+
+def _ordered(logs: list[RawLog], span: str) -> list[RawLog]:
+    """``logs`` by block and log index, if they can be true together."""
+    logs.sort(key=_place)
     last: RawLog | None = None
     for log in logs:
-        if hashes.setdefault(log.block_number, log.block_hash) != log.block_hash:
-            raise BadAnswer(f"eth_getLogs for {span}: two hashes for block {log.block_number}")
         if last is not None and last.block_number == log.block_number:
+            if last.block_hash != log.block_hash:
+                raise BadAnswer(f"eth_getLogs for {span}: two hashes for block {log.block_number}")
             if last.log_index == log.log_index:
                 raise BadAnswer(
                     f"eth_getLogs for {span}: log {log.log_index} of block"
@@ -212,21 +352,9 @@ def _logs(answer: Any, span: str) -> list[RawLog]:
     return logs
 
 
-def _log(value: Any, span: str) -> RawLog:
-    where = f"a log of {span}"
-    fields = _object(value, where)
-    if fields.get("removed"):
-        raise BadAnswer(f"{where} is marked removed: the chain is moving, read again")
-    topics = fields.get("topics")
-    if not isinstance(topics, list):
-        raise BadAnswer(f"{where} has no topics")
-    return RawLog(
-        block_number=_quantity(fields.get("blockNumber"), f"{where}: blockNumber"),
-        block_hash=_hex(fields.get("blockHash"), _HASH, f"{where}: blockHash"),
-        tx_hash=_hex(fields.get("transactionHash"), _HASH, f"{where}: transactionHash"),
-        tx_index=_quantity(fields.get("transactionIndex"), f"{where}: transactionIndex"),
-        log_index=_quantity(fields.get("logIndex"), f"{where}: logIndex"),
-        address=_hex(fields.get("address"), _ADDRESS, f"{where}: address"),
-        topics=tuple(_hex(topic, _HASH, f"{where}: topic") for topic in cast("list[Any]", topics)),
-        data=_hex(fields.get("data"), _DATA, f"{where}: data"),
-    )
+def _place(log: RawLog) -> tuple[int, int]:
+    return log.block_number, log.log_index
+
+
+def _not_asked_for(span: str, log: RawLog) -> str:
+    return f"eth_getLogs for {span} returned a log of {log.address} that was not asked for"

@@ -16,6 +16,10 @@ class ReorgTooDeep(PermanentError):
     """The chain parts from ours before the first header that we still hold. Nothing is undone."""
 
 
+class ReorgPastFinality(ReorgTooDeep):
+    """The chain parts from ours below a block that it had called final. Nothing is undone."""
+
+
 @dataclass(frozen=True, slots=True)
 class Block:
     """A block's header. ``timestamp`` is epoch seconds, ``logs_bloom`` the 2048 bits as hex."""
@@ -65,3 +69,25 @@ def unlinked(headers: Sequence[Block]) -> int | None:
         if after.number == before.number + 1 and after.parent_hash != before.hash:
             return after.number
     return None
+
+
+def newly_final(tag: Point | None, end: Point, first_block: int) -> Point | None:
+    """The newest indexed block that is final, when the chain's own tag is ``tag``.
+
+    ``end`` is the newest indexed block and of the same chain, ``first_block`` the oldest. None
+    when the chain has no such tag, or had none of our blocks final yet.
+    """
+    if tag is None or tag.number < first_block - 1:
+        return None
+    return tag if tag.number <= end.number else end
+
+
+def require_not_final(chain_id: int, final: Point | None, ancestor: Point) -> None:
+    """Raise ``ReorgPastFinality`` when to go back to ``ancestor`` is to undo a final block."""
+    if final is not None and ancestor.number < final.number:
+        raise ReorgPastFinality(
+            f"chain {chain_id} parts from ours after block {ancestor.number} ({ancestor.hash}),"
+            f" below block {final.number} ({final.hash}) that it had called final. Nothing was"
+            " undone. If the node is on the right chain, set the checkpoint back behind the fork"
+            " by hand"
+        )

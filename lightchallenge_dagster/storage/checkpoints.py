@@ -143,13 +143,19 @@ def move(
 
 
 def finalize(connection: Connection, chain_id: int, at: Point) -> bool:
-    """Raise the watermark of final blocks to ``at``, an indexed block; True when it rose."""
+    """Raise the watermark of final blocks to ``at``, an indexed block; True when it rose.
+
+    It does not rise to a block of another chain than the headers that are kept.
+    """
     done = connection.execute(
         text(
             "update pipeline.checkpoints"
             " set finalized_number = :number, finalized_hash = :hash"
             " where chain_id = :chain_id and stream = :stream and block_number >= :number"
             "   and (finalized_number is null or finalized_number < :number)"
+            "   and not exists (select 1 from pipeline.chain_blocks b"
+            "                   where b.chain_id = :chain_id and b.number = :number"
+            "                     and b.hash <> :hash)"
         ),
         _key(chain_id) | {"number": at.number, "hash": at.hash},
     )

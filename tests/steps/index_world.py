@@ -11,9 +11,11 @@ from sqlalchemy import Engine, text
 from lightchallenge_dagster.chain.contracts import Addresses, Contracts
 from lightchallenge_dagster.chain.reader import ChainReader
 from lightchallenge_dagster.chain.rpc import Rpc
+from lightchallenge_dagster.devnet.abi import load
 from lightchallenge_dagster.devnet.client import Client
 from lightchallenge_dagster.devnet.deploy import Deployment
 from lightchallenge_dagster.devnet.wallets import Wallet, user
+from lightchallenge_dagster.rules.reorg import Point
 from lightchallenge_dagster.steps import index
 from lightchallenge_dagster.steps.index import IndexPolicy, IndexReport, Outlook
 
@@ -45,7 +47,7 @@ class World:
     def reader(self) -> ChainReader:
         return ChainReader(self.rpc)
 
-    def snapshot(self, asked: Sequence[tuple[int, str, int]]) -> list[dict[str, Any]]:
+    def snapshot(self, asked: Sequence[tuple[int, str, Point]]) -> list[dict[str, Any]]:
         self.snapshots += [challenge_id for challenge_id, _, _ in asked]
         return self.contracts.challenge_snapshot(asked)
 
@@ -77,6 +79,21 @@ class World:
         wallets = [user(name) for name in names]
         self.client.fund(*wallets)
         return wallets
+
+    def join_together(self, challenge: int, *wallets: Wallet) -> None:
+        """All of them join in one block."""
+        call = self.client.node.call
+        call("evm_setAutomine", False)
+        try:
+            for wallet in wallets:
+                call("anvil_impersonateAccount", wallet.address)
+                data = load("ChallengePay").encode("joinChallengeNative", challenge)
+                transaction = {"from": wallet.address, "to": self.deployment.challengepay}
+                gas = {"data": data, "value": hex(10**18), "gas": hex(500_000)}
+                call("eth_sendTransaction", transaction | gas)
+            call("evm_mine")
+        finally:
+            call("evm_setAutomine", True)
 
     def rows(self, query: str, **parameters: Any) -> list[dict[str, Any]]:
         with self.engine.connect() as connection:

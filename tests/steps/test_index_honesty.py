@@ -9,12 +9,15 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, event
 
-from lightchallenge_dagster.chain.reader import BadAnswer, ChainReader
+from lightchallenge_dagster.chain.reader import BadAnswer, ChainReader, Latest, NotThereYet
 from lightchallenge_dagster.chain.rpc import Rpc, RpcError, RpcUnavailable
 from lightchallenge_dagster.errors import PermanentError
+from lightchallenge_dagster.rules.events import topic_of
+from lightchallenge_dagster.rules.reorg import Point
 from lightchallenge_dagster.steps import index
 from lightchallenge_dagster.steps.index import CheckpointMoved, IndexPolicy
 from tests.steps.index_world import World, open_world
+from tests.steps.lying_node import LyingNode, Params, Refusal, bent, honest
 
 ETH = 10**18
 
@@ -24,28 +27,26 @@ def world(database: Engine, devnet: Any) -> Iterator[World]:
     yield from open_world(database, devnet)
 
 
-class Bent(Rpc):
-    """The real node, whose answers to one method are bent on the way back."""
-
-    def __init__(self, url: str, method: str, bend: Callable[[Any], Any]) -> None:
-        super().__init__(url)
-        self._method, self._bend = method, bend
-
-    def call(self, method: str, params: Any = ()) -> Any:
-        answer = super().call(method, params)
-        return self._bend(answer) if method == self._method else answer
+@pytest.fixture
+def node(world: World) -> Iterator[LyingNode]:
+    """The node that ``world`` reads from; honest until told otherwise."""
+    with LyingNode(world.deployment.rpc_url).serving() as lying:
+        honest_rpc, world.rpc = world.rpc, Rpc(lying.url)
+        yield lying
+        world.rpc.close()
+        world.rpc = honest_rpc
 
 
-def test_a_failed_get_logs_never_advances_the_checkpoint(world: World) -> None:
+def test_a_failed_get_logs_never_advances_the_checkpoint(world: World, node: LyingNode) -> None:
     (alice,) = world.funded("alice")
     world.follow()
     world.client.create_challenge(alice)
     before = world.state()
 
     def fail(answer: Any) -> Any:
-        raise RpcError("eth_getLogs", -32000, "internal error")
+        raise Refusal("internal error")
 
-    world.rpc = Bent(world.deployment.rpc_url, "eth_getLogs", fail)
+    node.lie = bent("eth_getLogs", fail)
     with pytest.raises(RpcError, match="internal error"):
         world.follow()
     with pytest.raises(RpcError, match="internal error"):
@@ -54,27 +55,38 @@ def test_a_failed_get_logs_never_advances_the_checkpoint(world: World) -> None:
     assert world.state() == before
 
 
-@pytest.mark.parametrize(
-    ("name", "bend"),
-    [
-        ("nothing", lambda logs: []),
-        ("not a list", lambda logs: None),
-        ("twice the same", lambda logs: [*logs, logs[-1]]),
-        ("removed", lambda logs: [*logs[:-1], logs[-1] | {"removed": True}]),
-        ("another block", lambda logs: [logs[0] | {"blockHash": "0x" + "ab" * 32}]),
-        ("outside the range", lambda logs: [logs[0] | {"blockNumber": "0xffffff"}]),
-        ("somebody else's", lambda logs: [logs[0] | {"address": "0x" + "ab" * 20}]),
-        ("half a hash", lambda logs: [logs[0] | {"transactionHash": "0xabcd"}]),
+LIES: dict[str, Callable[[list[dict[str, Any]]], Any]] = {
+    "nothing": lambda logs: [],
+    "not a list": lambda logs: None,
+    "half of them": lambda logs: logs[: len(logs) // 2],
+    "twice the same": lambda logs: [*logs, *logs[-1:]],
+    "removed": lambda logs: [log | {"removed": True} for log in logs],
+    "of another block": lambda logs: [log | {"blockHash": "0x" + "ab" * 32} for log in logs],
+    "outside the range": lambda logs: [log | {"blockNumber": "0xffffff"} for log in logs],
+    "somebody else's": lambda logs: [log | {"address": "0x" + "ab" * 20} for log in logs],
+    "half a hash": lambda logs: [log | {"transactionHash": "0xabcd"} for log in logs],
+    "of no block": lambda logs: [log | {"blockHash": None, "blockNumber": None} for log in logs],
+    "against the order of transactions": lambda logs: [
+        log | {"transactionIndex": hex(9 - at), "logIndex": hex(at)} for at, log in enumerate(logs)
     ],
-)
+    "of another event": lambda logs: [
+        log | {"topics": [topic_of("ChallengePay.Canceled"), *log["topics"][1:]]} for log in logs
+    ],
+}
+
+
+@pytest.mark.parametrize("blocks_since", [0, 80])
+@pytest.mark.parametrize("name", LIES)
 def test_logs_that_cannot_be_true_are_an_error_and_advance_nothing(
-    world: World, name: str, bend: Callable[[Any], Any]
+    world: World, node: LyingNode, name: str, blocks_since: int
 ) -> None:
-    (alice,) = world.funded("alice")
+    alice, bob, carol = world.funded("alice", "bob", "carol")
     world.follow()
-    world.client.create_challenge(alice)
+    world.join_together(world.client.create_challenge(alice), bob, carol)
+    if blocks_since:
+        world.client.node.call("anvil_mine", hex(blocks_since))
     before = world.state()
-    world.rpc = Bent(world.deployment.rpc_url, "eth_getLogs", bend)
+    node.lie = bent("eth_getLogs", LIES[name])
 
     with pytest.raises(BadAnswer):
         world.follow()
@@ -82,7 +94,32 @@ def test_logs_that_cannot_be_true_are_an_error_and_advance_nothing(
         world.look()
 
     assert world.state() == before
-    assert name
+    node.lie = honest
+    assert world.follow().logs == 3
+
+
+@pytest.mark.parametrize("blocks_since", [0, 80])
+@pytest.mark.parametrize("name", LIES)
+def test_a_lie_costs_a_second_question_of_the_next_endpoint_in_the_same_run(
+    world: World, node: LyingNode, name: str, blocks_since: int
+) -> None:
+    alice, bob, carol = world.funded("alice", "bob", "carol")
+    world.follow()
+    expected_first = world.client.node.block_number() + 1
+    world.join_together(world.client.create_challenge(alice), bob, carol)
+    if blocks_since:
+        world.client.node.call("anvil_mine", hex(blocks_since))
+    node.lie = bent("eth_getLogs", LIES[name])
+    world.rpc = Rpc([node.url, world.deployment.rpc_url])
+
+    report = world.follow()
+
+    assert (report.from_block, report.logs, report.lag_blocks) == (expected_first, 3, 0)
+    liar, honest_one = world.rpc.endpoints
+    assert report.endpoint_errors.keys() == {liar.label}
+    assert sum(report.endpoint_errors[liar.label].values()) >= 1
+    assert world.rpc.endpoint is honest_one
+    world.rpc.close()
 
 
 def test_a_bloom_that_speaks_of_other_logs_does_not_stop_the_indexer(world: World) -> None:
@@ -109,11 +146,11 @@ def test_a_node_that_does_not_have_the_end_of_the_range_is_recognised(world: Wor
     before = world.state()
 
     class Ahead(ChainReader):
-        def head_and(self, numbers: Any) -> Any:
-            head, found = super().head_and(numbers)
-            return replace(head, number=head.number + 5), found
+        def latest(self, numbers: Sequence[int]) -> Latest:
+            found = super().latest(numbers)
+            return replace(found, head=replace(found.head, number=found.head.number + 5))
 
-    with pytest.raises(BadAnswer, match="does not have block"):
+    with pytest.raises(NotThereYet, match="does not have block"):
         index.follow(world.engine, Ahead(world.rpc), world.policy, world.snapshot)
     assert world.state() == before
 
@@ -122,7 +159,7 @@ def test_a_snapshot_of_nothing_is_refused(world: World) -> None:
     (alice,) = world.funded("alice")
     world.client.create_challenge(alice)
 
-    def zeros(asked: Sequence[tuple[int, str, int]]) -> list[dict[str, Any]]:
+    def zeros(asked: Sequence[tuple[int, str, Point]]) -> list[dict[str, Any]]:
         return world.contracts.challenge_snapshot([(0, who, block) for _, who, block in asked])
 
     with pytest.raises(BadAnswer, match="answered for challenge 0"):
@@ -130,26 +167,24 @@ def test_a_snapshot_of_nothing_is_refused(world: World) -> None:
     assert world.rows("select 1 from pipeline.chain_logs") == []
 
 
-def test_ranges_are_halved_until_the_node_serves_them(world: World) -> None:
+def test_ranges_are_halved_until_the_node_serves_them(world: World, node: LyingNode) -> None:
     (alice,) = world.funded("alice")
-    for _ in range(20):
-        world.client.node.call("evm_mine")
+    world.client.node.call("anvil_mine", hex(200))
     world.client.create_challenge(alice)
     largest: list[int] = []
 
-    class Narrow(Rpc):
-        def call(self, method: str, params: Any = ()) -> Any:
-            if method == "eth_getLogs":
-                span = int(params[0]["toBlock"], 16) - int(params[0]["fromBlock"], 16) + 1
-                if span > 8:
-                    raise RpcError(method, -32000, "block range is too large, max is 8")
-                largest.append(span)
-            return super().call(method, params)
+    def narrow(method: str, params: Params, truth: Callable[[], Any]) -> Any:
+        if method == "eth_getLogs" and "toBlock" in params[0]:
+            span = int(params[0]["toBlock"], 16) - int(params[0]["fromBlock"], 16) + 1
+            if span > 8:
+                raise Refusal("block range is too large")
+            largest.append(span)
+        return truth()
 
-    world.rpc = Narrow(world.deployment.rpc_url)
+    node.lie = narrow
     report = world.follow(policy=replace(world.policy, max_block_range=40))
 
-    assert report.splits > 0
+    assert report.splits == 3
     assert max(largest) <= 8
     assert len(world.rows("select 1 from public.challenges")) == 1
 
@@ -160,7 +195,7 @@ def test_a_second_writer_is_refused_not_merged(world: World) -> None:
     world.client.create_challenge(alice)
     raced: list[int] = []
 
-    def race(asked: Sequence[tuple[int, str, int]]) -> list[dict[str, Any]]:
+    def race(asked: Sequence[tuple[int, str, Point]]) -> list[dict[str, Any]]:
         if not raced:
             raced.append(world.follow().logs)
         return world.contracts.challenge_snapshot(asked)

@@ -37,6 +37,13 @@ def fork(world: World) -> Callable[[], None]:
     return back
 
 
+def without_stop(world: World) -> dict[str, list[dict[str, Any]]]:
+    state = world.state()
+    for row in state["pipeline.checkpoints"]:
+        row |= {"stopped_reason": None, "stopped_at": None}
+    return state
+
+
 def mine_past_checkpoint(world: World) -> None:
     held = index.checkpoint(world.engine, world.policy)
     while held is not None and world.client.node.block_number() <= held.number:
@@ -252,7 +259,10 @@ def test_a_reorg_deeper_than_the_window_stops_the_indexer_and_changes_nothing(
         world.look(shallow)
     with pytest.raises(ReorgTooDeep):
         world.follow(policy=shallow)
-    assert world.state() == before
+    assert without_stop(world) == before
+    (noted,) = world.rows("select stopped_reason, stopped_at from pipeline.checkpoints")
+    assert "Nothing was undone" in noted["stopped_reason"]
+    assert noted["stopped_at"] is not None
 
 
 def test_a_node_behind_the_checkpoint_is_not_a_reorg(world: World) -> None:

@@ -13,6 +13,7 @@ from lightchallenge_dagster.devnet.client import Client
 from lightchallenge_dagster.devnet.network import Network
 from lightchallenge_dagster.devnet.wallets import Wallet
 from lightchallenge_dagster.rules.events import topic_of
+from lightchallenge_dagster.rules.reorg import Point
 from lightchallenge_dagster.steps import index
 from lightchallenge_dagster.storage.projections import sync_jobs
 from tests.steps.index_world import World, open_world
@@ -468,9 +469,10 @@ def test_the_creator_joining_in_the_block_of_the_creation_is_counted_once(world:
     created = client.node.block_number()
     client.join(alice, challenge, ETH)
 
-    def late(asked: Sequence[tuple[int, str, int]]) -> Any:
+    def late(asked: Sequence[tuple[int, str, Point]]) -> Any:
         # As of a later block, the answer of a node without the older state.
-        return world.contracts.challenge_snapshot([(id, who, at + 1) for id, who, at in asked])
+        later = [(challenge, who, block.number + 1) for challenge, who, block in asked]
+        return world.contracts.challenge_snapshot(later)
 
     index.follow(world.engine, world.reader, world.policy, late)
 

@@ -518,12 +518,12 @@ def test_a_watermark_that_a_reorg_took_back_meanwhile_is_not_moved(world: World)
     world.follow()
 
     class Racing(ChainReader):
-        def logs(self, *arguments: Any) -> Any:
+        def blocks_and_logs(self, *arguments: Any) -> Any:
             world.run(
                 "update pipeline.verified_streams set block_number = block_number - 1"
                 " where role = 'challengepay'"
             )
-            return super().logs(*arguments)
+            return super().blocks_and_logs(*arguments)
 
     with pytest.raises(verify.verified.WatermarkMoved, match="counts not"):
         run(world, Racing(Rpc(world.deployment.rpc_url)))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import Connection, Engine
 
-from lightchallenge_dagster.rules.reorg import Block, Point
+from lightchallenge_dagster.rules.reorg import Block, Point, newly_final, require_not_final
 from lightchallenge_dagster.steps.indexing.policy import IndexPolicy
 from lightchallenge_dagster.steps.indexing.read import ReadRange
 from lightchallenge_dagster.storage import blocks, checkpoints, projections, verified
@@ -38,17 +38,23 @@ def commit(
     base: Point,
     read: ReadRange | None,
     logs: list[IndexedLog],
+    *,
+    finalized: Point | None = None,
 ) -> Written:
     """Undo what hangs above ``base``, add what was read on top of it, move the checkpoint.
 
-    One transaction. Raises ``CheckpointMoved``, and changes nothing, when the checkpoint is not
-    ``expected`` any more.
+    One transaction. ``finalized`` is the chain's newest final block; the watermark follows it as
+    far as blocks are indexed. Raises ``CheckpointMoved`` when the checkpoint is not ``expected``
+    any more, ``ReorgPastFinality`` when ``base`` lies below the watermark, and changes nothing.
     """
     chain = policy.chain_id
     with engine.begin() as connection:
-        first_block = checkpoints.hold(connection, chain, expected).first_block
+        held = checkpoints.hold(connection, chain, expected)
+        first_block = held.first_block
         undone = 0
         reorg = base != expected
+        if reorg:
+            require_not_final(chain, held.finalized, base)
         if reorg or logs:
             projections.begin(connection)
         if reorg:
@@ -76,7 +82,13 @@ def commit(
         elif projections.jobs_behind(connection):
             rows = {"aivm_jobs": projections.sync_jobs(connection, chain)}
         end = base if read is None else Point(read.last, read.end.hash)
-        checkpoints.move(connection, chain, end, mirror=policy.mirror)
+        checkpoints.move(
+            connection,
+            chain,
+            end,
+            mirror=policy.mirror,
+            finalized=newly_final(finalized, end, first_block),
+        )
     return Written(rows, undone)
 
 
@@ -103,11 +115,15 @@ def repair(
     wanted = None if addresses is None else frozenset(addresses)
     with engine.begin() as connection:
         held = checkpoints.hold_beyond(connection, chain, read.last)
-        known = blocks.header_at(connection, chain, read.last)
-        if known is not None and known.hash != read.end.hash:
-            raise checkpoints.CheckpointMoved(
-                f"block {read.last} was reorganised while it was read; heal it again later"
-            )
+        kept = {
+            header.number: header.hash
+            for header in blocks.headers_down_from(connection, chain, read.last, read.first)
+        }
+        for header in read.headers:
+            if kept.get(header.number, header.hash) != header.hash:
+                raise checkpoints.CheckpointMoved(
+                    f"block {header.number} was reorganised while it was read; heal it again later"
+                )
         stored = {
             key: log
             for key, log in blocks.stored_logs(connection, chain, read.first, read.last).items()
