@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -15,23 +15,33 @@ from dagster._serdes import serialize_value
 from dagster._utils.error import serializable_error_info_from_exc_info
 from sqlalchemy import Engine
 
+from lightchallenge_dagster.assets.metadata import endpoints_metadata
+from lightchallenge_dagster.chain.rpc import RpcError
 from lightchallenge_dagster.checks.catalog import CHECKS, Surroundings
 from lightchallenge_dagster.definitions import build_defs, resources
 from lightchallenge_dagster.sensors.health import find
 from lightchallenge_dagster.settings import NOT_USED, Settings, variables
+from lightchallenge_dagster.storage import endpoints
 from tests import builders as b
+from tests.chain.http_node import HttpNode
 from tests.orchestration.conftest import World
 
 PASSWORD = "dbpassw0rd"
 NODE_KEY = "rpc-k3y"
 NODE_USER, NODE_PASSWORD = "rpc-us3r", "rpc-passw0rd"
 WORKER, FINALIZER = "ab12" * 16, "cd34" * 16
-SECRETS = (PASSWORD, NODE_KEY, NODE_PASSWORD, WORKER, FINALIZER)
+SECOND_USER, SECOND_PASSWORD = "s3cond-us3r", "s3cond-passw0rd"
+SECOND_PATH, SECOND_QUERY = "s3cond-path-k3y", "s3cond-query-k3y"
+NODE_SECRETS = (
+    NODE_KEY, NODE_USER, NODE_PASSWORD, SECOND_USER, SECOND_PASSWORD, SECOND_PATH, SECOND_QUERY,
+)  # fmt: skip
+SECRETS = (PASSWORD, *NODE_SECRETS, WORKER, FINALIZER)
 
 NODE = f"http://{NODE_USER}:{NODE_PASSWORD}@127.0.0.1:9/v2/{NODE_KEY}?apikey={NODE_KEY}"
+SECOND = f"http://{SECOND_USER}:{SECOND_PASSWORD}@127.0.0.1:9/{SECOND_PATH}/?id=1&k={SECOND_QUERY}"
 ENVIRONMENT = {
     "DATABASE_URL": f"postgresql://lightchallenge:{PASSWORD}@127.0.0.1:1/web",
-    "LCAI_RPC": NODE,
+    "LCAI_RPC": f"{NODE}, {SECOND}",
     "LCAI_WORKER_PK": f"0x{WORKER}",
     "LCAI_FINALIZE_PK": f"0x{FINALIZER}",
     **{
@@ -109,7 +119,8 @@ def test_an_unreachable_server_is_told_without_its_password_or_key(name: str) ->
     "url",
     [f"http://[::1/{NODE_KEY}", f"htp://h/{NODE_KEY}", f"http://h:{NODE_KEY}/", NODE_KEY,
      f"http://{'a' * 100}.example/{NODE_KEY}", f"http://u:{NODE_PASSWORD}@/{NODE_KEY}",
-     f"http://127.0.0.1:9/{NODE_KEY}\n", f"ws://127.0.0.1:9/{NODE_KEY}"],
+     f"http://127.0.0.1:9/{NODE_KEY}\n", f"ws://127.0.0.1:9/{NODE_KEY}", f"{NODE},", f",{SECOND}",
+     f"{NODE},{NODE}", f"{SECOND},{NODE_KEY}", f"{NODE_KEY},{SECOND}", f"{NODE};{SECOND}x"],
 )  # fmt: skip
 def test_a_node_address_that_is_none_is_refused_without_being_repeated(
     monkeypatch: pytest.MonkeyPatch, url: str
@@ -118,6 +129,57 @@ def test_a_node_address_that_is_none_is_refused_without_being_repeated(
     told = told_by(lambda: made()["chain"].now_ts())
     assert leaked(told) == []
     assert "LCAI_RPC" in told
+
+
+def echo(body: Any) -> tuple[int, Any]:
+    """A node that repeats all that it knows of us, in every place that it can."""
+    said = " ".join([NODE, SECOND, *NODE_SECRETS])
+    error = {"code": -32000, "message": said, "data": {"payload": said}}
+    calls = body if isinstance(body, list) else [body]
+    answers = [
+        {"id": call["id"], "result": hex(504)}
+        if call["method"] == "eth_chainId"
+        else {"id": call["id"], "error": error}
+        for call in calls
+    ]
+    return 200, answers if isinstance(body, list) else answers[0]
+
+
+@pytest.fixture
+def echoing(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The first endpoint is down, the second tells everybody both addresses."""
+    node = HttpNode(echo)
+    second = SECOND.replace("127.0.0.1:9", node.url.rpartition("@")[2].partition("/")[0])
+    monkeypatch.setenv("LCAI_RPC", f"{NODE}, {second}")
+    yield second
+    node.stop()
+
+
+@pytest.mark.parametrize("name", ["head", "batch", "balances", "logs", "view"])
+def test_a_node_that_repeats_addresses_and_keys_is_not_passed_on(name: str, echoing: str) -> None:
+    told = told_by(ERRORS[name])
+    assert leaked(told) == []
+    assert echoing not in told
+    assert "…" in told, "something was taken out"
+
+
+def test_what_is_kept_and_shown_of_the_endpoints_tells_no_secret(
+    database: Engine, database_url: str, echoing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", database_url)
+    rpc = made()["chain"].rpc()
+    for _ in range(2):
+        with pytest.raises(RpcError):
+            rpc.call("eth_blockNumber")
+        rpc.distrust("bad_answer", f"it said {echoing}")
+    with database.begin() as connection:
+        endpoints.save(connection, 504, rpc)
+        stored = endpoints.rows(connection, 504)
+    shown = endpoints_metadata(rpc)
+    assert [one.errors() for one in rpc.endpoints] == [{"unreachable": 1}, {"bad_answer": 2}]
+    everything = repr(rpc) + repr(rpc.endpoints) + str(stored) + str(shown)
+    assert leaked(everything) == []
+    assert all(one.label in str(stored) for one in rpc.endpoints)
 
 
 @pytest.mark.parametrize(
@@ -156,14 +218,20 @@ def test_no_check_that_cannot_look_tells_a_secret() -> None:
     ["follow_chain", "request_inferences", "settle_winners", "finalize_challenges",
      "take_in_uploads", "collect_evidence"],
 )  # fmt: skip
-@pytest.mark.parametrize("reachable", [True, False], ids=["database", "no database"])
+@pytest.mark.parametrize(
+    ("reachable", "talks"),
+    [(True, True), (True, False), (False, False)],
+    ids=["talking node", "no node", "no database"],
+)
 def test_no_event_of_a_run_that_fails_holds_a_secret(
-    job: str, reachable: bool, database: Engine, database_url: str, instance: DagsterInstance,
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture,
-    capfd: pytest.CaptureFixture[str], tmp_path: Any,
+    job: str, reachable: bool, talks: bool, database: Engine, database_url: str,
+    instance: DagsterInstance, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str], tmp_path: Any,
 ) -> None:  # fmt: skip
     if reachable:
         monkeypatch.setenv("DATABASE_URL", database_url)
+    if talks:
+        request.getfixturevalue("echoing")
     monkeypatch.setenv("EVIDENCE_INBOX", str(tmp_path))
     result = (
         build_defs()
