@@ -1,55 +1,13 @@
 -- pipeline.chain_challenges: the snapshot beside ChallengeCreated, then what happened since.
 -- Events before the creation do not count: anyone may finalize an id that does not exist yet.
-with keys as (
+with keys as materialized (
     select distinct challenge_id
     from touched_logs
-    where challenge_id is not null
-      and event in ('ChallengePay.ChallengeCreated', 'ChallengePay.VerificationConfigUpdated',
-                    'ChallengePay.Finalized', 'ChallengePay.Canceled', 'ChallengePay.Paused')
+    where challenge_id is not null and event = any(cast(:events as text[]))
 ),
-events as (
-    select l.challenge_id, l.event, l.block_number, l.log_index, l.tx_hash, l.args, l.snapshot
-    from keys k
-    join pipeline.chain_logs l on l.chain_id = :chain_id and l.challenge_id = k.challenge_id
-    where l.event in ('ChallengePay.ChallengeCreated', 'ChallengePay.VerificationConfigUpdated',
-                      'ChallengePay.Finalized', 'ChallengePay.Canceled', 'ChallengePay.Paused')
-),
-created as (
-    select distinct on (challenge_id) *
-    from events
-    where event = 'ChallengePay.ChallengeCreated' and snapshot is not null
-    order by challenge_id, block_number desc, log_index desc
-),
-later as (
-    select e.*
-    from events e
-    join created c on c.challenge_id = e.challenge_id
-    where (e.block_number, e.log_index) > (c.block_number, c.log_index)
-),
-ending as (
-    select distinct on (challenge_id) challenge_id,
-           case when event = 'ChallengePay.Canceled' or args ->> 'status' = '2'
-                then 'Canceled' else 'Finalized' end as status,
-           (args ->> 'outcome')::smallint as outcome
-    from later
-    where event in ('ChallengePay.Finalized', 'ChallengePay.Canceled')
-    order by challenge_id, block_number desc, log_index desc
-),
-pausing as (
-    select distinct on (challenge_id) challenge_id, (args ->> 'paused')::boolean as paused
-    from later
-    where event = 'ChallengePay.Paused'
-    order by challenge_id, block_number desc, log_index desc
-),
-config as (
-    select distinct on (challenge_id) challenge_id, args
-    from later
-    where event = 'ChallengePay.VerificationConfigUpdated'
-    order by challenge_id, block_number desc, log_index desc
-),
-folded as (
+folded as materialized (
     -- The contract takes any uint256 for a time; 9223372036854775807 stands for "never".
-    select c.challenge_id,
+    select k.challenge_id,
            cast(:chain_id as bigint) as chain_id,
            lower(c.snapshot ->> 'creator') as creator,
            (c.snapshot ->> 'kind')::smallint as kind,
@@ -71,17 +29,47 @@ folded as (
            e.outcome,
            c.block_number as created_block,
            c.tx_hash as created_tx
-    from created c
-    left join ending e on e.challenge_id = c.challenge_id
-    left join pausing p on p.challenge_id = c.challenge_id
-    left join config v on v.challenge_id = c.challenge_id
+    from keys k
+    left join lateral (
+        select * from pipeline.chain_logs
+        where challenge_id = k.challenge_id and event = 'ChallengePay.ChallengeCreated'
+          and chain_id = :chain_id and snapshot is not null
+        order by block_number desc, log_index desc limit 1
+    ) c on true
+    left join lateral (
+        select case when event = 'ChallengePay.Canceled' or args ->> 'status' = '2'
+                    then 'Canceled' else 'Finalized' end as status,
+               (args ->> 'outcome')::smallint as outcome
+        from pipeline.chain_logs
+        where challenge_id = k.challenge_id
+          and event in ('ChallengePay.Finalized', 'ChallengePay.Canceled')
+          and chain_id = :chain_id
+          and (block_number, log_index) > (c.block_number, c.log_index)
+        order by block_number desc, log_index desc limit 1
+    ) e on true
+    left join lateral (
+        select (args ->> 'paused')::boolean as paused
+        from pipeline.chain_logs
+        where challenge_id = k.challenge_id and event = 'ChallengePay.Paused'
+          and chain_id = :chain_id
+          and (block_number, log_index) > (c.block_number, c.log_index)
+        order by block_number desc, log_index desc limit 1
+    ) p on true
+    left join lateral (
+        select args
+        from pipeline.chain_logs
+        where challenge_id = k.challenge_id and event = 'ChallengePay.VerificationConfigUpdated'
+          and chain_id = :chain_id
+          and (block_number, log_index) > (c.block_number, c.log_index)
+        order by block_number desc, log_index desc limit 1
+    ) v on true
 ),
 written as (
     insert into pipeline.chain_challenges as t (
         challenge_id, chain_id, creator, kind, currency, token, stake_wei, join_closes_ts, start_ts,
         end_ts, proof_deadline_ts, max_participants, verifier, external_id, status, outcome,
         created_block, created_tx)
-    select * from folded
+    select * from folded where created_tx is not null
     on conflict (challenge_id) do update set
         chain_id = excluded.chain_id, creator = excluded.creator, kind = excluded.kind,
         currency = excluded.currency, token = excluded.token, stake_wei = excluded.stake_wei,
@@ -95,9 +83,8 @@ written as (
 ),
 gone as (
     delete from pipeline.chain_challenges t
-    using keys k
-    where t.challenge_id = k.challenge_id
-      and not exists (select 1 from created c where c.challenge_id = k.challenge_id)
+    using folded f
+    where t.challenge_id = f.challenge_id and f.created_tx is null
     returning 1
 )
 select (select count(*) from written) + (select count(*) from gone)

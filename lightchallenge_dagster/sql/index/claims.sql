@@ -14,59 +14,61 @@ with kinds (event, claim_type) as (
         ('LegacyChallengePay.RejectCreatorClaimed', 'reject_creator'),
         ('LegacyChallengePay.RejectContributionClaimed', 'reject_contribution')
 ),
-keys as (
-    select distinct t.challenge_id, t.account as subject, k.claim_type, k.event,
-           t.challenge_id || ':' || t.account || ':' || k.claim_type as row_key
+keys as materialized (
+    select distinct t.challenge_id, t.account as subject, k.claim_type, k.event
     from touched_logs t
     join kinds k on k.event = t.event
     where t.challenge_id is not null and t.account is not null
 ),
-sums as (
-    select k.row_key,
-           sum((l.args ->> 'amount')::numeric) as amount_wei,
-           (array_agg(l.tx_hash order by l.block_number desc, l.log_index desc))[1] as tx_hash,
-           max(l.block_number) as block_number,
-           to_timestamp(max(l.block_timestamp)) as claimed_at,
-           jsonb_agg(jsonb_build_object(
-               'event', l.event, 'contract', l.address, 'amount_wei', l.args ->> 'amount',
-               'tx_hash', l.tx_hash, 'block_number', l.block_number, 'log_index', l.log_index
-           ) order by l.block_number, l.log_index) as events,
-           array_agg(l.tx_hash) as tx_hashes
-    from keys k
-    join pipeline.chain_logs l
-      on l.chain_id = :chain_id and l.challenge_id = k.challenge_id and l.account = k.subject
-     and l.event = k.event
-    group by k.row_key
-),
-rows as (
-    select k.*, c.id,
+rows as materialized (
+    select k.challenge_id, k.subject, k.claim_type,
+           k.challenge_id || ':' || k.subject || ':' || k.claim_type as row_key, c.id,
            a.row_key is not null as was_known,
            case when a.row_key is not null then a.before
                 when c.id is not null then to_jsonb(c) end as before,
-           s.amount_wei, s.tx_hash, s.block_number, s.claimed_at, s.events, s.tx_hashes
+           s.*
     from keys k
-    left join public.claims c
-      on c.challenge_id = k.challenge_id and lower(c.subject) = k.subject
-     and c.claim_type = k.claim_type
-    left join pipeline.adopted_rows a on a.table_name = 'claims' and a.row_key = k.row_key
-    left join sums s on s.row_key = k.row_key
+    cross join lateral (
+        select sum((l.args ->> 'amount')::numeric) as amount_wei,
+               array_agg(l.tx_hash order by l.block_number, l.log_index) as tx_hashes,
+               max(l.block_number) as block_number,
+               to_timestamp(max(l.block_timestamp)) as claimed_at,
+               jsonb_build_object('events', jsonb_agg(jsonb_build_object(
+                   'event', l.event, 'contract', l.address, 'amount_wei', l.args ->> 'amount',
+                   'tx_hash', l.tx_hash, 'block_number', l.block_number, 'log_index', l.log_index
+               ) order by l.block_number, l.log_index)) as listed
+        from pipeline.chain_logs l
+        where l.chain_id = :chain_id and l.challenge_id = k.challenge_id
+          and l.account = k.subject and l.event = k.event
+    ) s
+    left join lateral (
+        select * from public.claims
+        where challenge_id = k.challenge_id and lower(subject) = k.subject
+          and claim_type = k.claim_type
+        limit 1
+    ) c on true
+    left join lateral (
+        select * from pipeline.adopted_rows
+        where table_name = 'claims'
+          and row_key = k.challenge_id || ':' || k.subject || ':' || k.claim_type
+        limit 1
+    ) a on true
 ),
-folded as (
+folded as materialized (
     select r.*,
+           r.tx_hashes[cardinality(r.tx_hashes)] as tx_hash,
            r.amount_wei + case
                when (r.before ->> 'block_number')::bigint < :start_block
                     and not lower(r.before ->> 'tx_hash') = any (r.tx_hashes)
                then (r.before ->> 'amount_wei')::numeric else 0 end as total,
            case when jsonb_typeof(r.before -> 'metadata') = 'object'
-                then r.before -> 'metadata' else '{}'::jsonb end
-               || jsonb_build_object('events', r.events) as metadata
+                then (r.before -> 'metadata') || r.listed else r.listed end as metadata
     from rows r
-    where r.events is not null
+    where r.amount_wei is not null
 ),
 adopted as (
     insert into pipeline.adopted_rows (table_name, row_key, before)
     select 'claims', row_key, before from folded where not was_known
-    on conflict do nothing
 ),
 written as (
     insert into public.claims as t (
@@ -87,7 +89,7 @@ written as (
     returning 1
 ),
 forsaken as (
-    select * from rows where events is null and was_known
+    select * from rows where amount_wei is null and was_known
 ),
 restored as (
     update public.claims t

@@ -1,24 +1,35 @@
 -- public.participants: everyone with a stake is an on-chain join. The row that evidence intake or
 -- the web app wrote is completed; it comes back when the stake is orphaned.
-with keys as (
-    select distinct challenge_id, account as subject, challenge_id || ':' || account as row_key
+with keys as materialized (
+    select distinct challenge_id, account as subject
     from touched_logs
     where challenge_id is not null and account is not null
-      and event in ('ChallengePay.ChallengeCreated', 'ChallengePay.Joined')
+      and event = any(cast(:events as text[]))
 ),
-rows as (
-    select k.*, p.id,
+rows as materialized (
+    select k.challenge_id, k.subject, k.challenge_id || ':' || k.subject as row_key, p.id,
            a.row_key is not null as was_known,
            case when a.row_key is not null then a.before
                 when p.id is not null then to_jsonb(p) end as before,
            s.tx_hash, to_timestamp(s.joined_ts) as joined_at
     from keys k
-    left join public.participants p
-      on p.challenge_id = k.challenge_id and lower(p.subject) = k.subject
-    left join pipeline.adopted_rows a on a.table_name = 'participants' and a.row_key = k.row_key
-    left join pipeline.stakes s on s.challenge_id = k.challenge_id and s.subject = k.subject
+    left join lateral (
+        select * from pipeline.stakes
+        where challenge_id = k.challenge_id and subject = k.subject
+        limit 1
+    ) s on true
+    left join lateral (
+        select * from public.participants
+        where challenge_id = k.challenge_id and lower(subject) = k.subject
+        limit 1
+    ) p on true
+    left join lateral (
+        select * from pipeline.adopted_rows
+        where table_name = 'participants' and row_key = k.challenge_id || ':' || k.subject
+        limit 1
+    ) a on true
 ),
-folded as (
+folded as materialized (
     -- A join from before the first indexed block stays the wallet's first one.
     select r.*,
            r.before ->> 'tx_hash' is not null
@@ -32,7 +43,6 @@ folded as (
 adopted as (
     insert into pipeline.adopted_rows (table_name, row_key, before)
     select 'participants', row_key, before from folded where not was_known
-    on conflict do nothing
 ),
 written as (
     insert into public.participants as t (challenge_id, subject, tx_hash, joined_at, source)

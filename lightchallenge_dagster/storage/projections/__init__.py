@@ -34,7 +34,51 @@ PROJECTIONS: dict[str, str] = {
 """Projection -> its table, in the order they are computed: participants follow from stakes, job
 states from inference_requests."""
 
-_MANY = 1000
+_LIFECYCLE = (
+    "ChallengePay.ChallengeCreated",
+    "ChallengePay.Finalized",
+    "ChallengePay.Canceled",
+    "ChallengePay.Paused",
+)
+_STAKED = ("ChallengePay.ChallengeCreated", "ChallengePay.Joined")
+_INFERENCE = (
+    "AIVMInferenceV2.InferenceRequestedV2",
+    "AIVMInferenceV2.InferenceCommitted",
+    "AIVMInferenceV2.InferenceRevealed",
+    "AIVMInferenceV2.InferenceFinalized",
+    "AIVMInferenceV2.PoIAttested",
+)
+
+CONCERNS: dict[str, tuple[str, ...]] = {
+    "chain_challenges": (*_LIFECYCLE, "ChallengePay.VerificationConfigUpdated"),
+    "stakes": _STAKED,
+    "chain_winners": ("ChallengePay.WinnerMarked",),
+    "bindings": ("ChallengeTaskRegistry.BindingRecorded", "ChallengeTaskRegistry.BindingCleared"),
+    "inference_requests": _INFERENCE,
+    "challenges": _LIFECYCLE,
+    "participants": _STAKED,
+    "claims": (
+        "ChallengePay.WinnerClaimed",
+        "ChallengePay.LoserClaimed",
+        "ChallengePay.RefundClaimed",
+        "Treasury.ClaimedETH",
+        "LegacyChallengePay.PrincipalClaimed",
+        "LegacyChallengePay.CashbackClaimed",
+        "LegacyChallengePay.ValidatorClaimed",
+        "LegacyChallengePay.ValidatorRejectClaimed",
+        "LegacyChallengePay.RejectCreatorClaimed",
+        "LegacyChallengePay.RejectContributionClaimed",
+    ),
+    "achievement_mints": (
+        "ChallengeAchievement.AchievementMinted",
+        "ChallengeAchievement.AdminMinted",
+    ),
+    "aivm_jobs": _INFERENCE,
+}
+"""Projection -> the events that change it. A commit without one of them leaves it alone."""
+
+_MANY = 200
+_LAST_BLOCK = 2**63 - 1
 
 _OWN_ROWS = {
     "chain_challenges": "insert into touched_logs (event, challenge_id, orphaned)"
@@ -59,8 +103,10 @@ def begin(connection: Connection) -> None:
         connection,
         "touched_logs",
         "event text, challenge_id bigint, account text, request_id numeric(78, 0),"
-        " task_id text, token_id text, orphaned boolean not null",
+        " task_id text, token_id text, tx_hash text, orphaned boolean not null",
     )
+    # To compile a statement that runs for milliseconds takes hundreds of them.
+    connection.execute(text("set local jit = off"))
 
 
 def touch(connection: Connection, chain_id: int, first: int, last: int, *, orphaned: bool) -> None:
@@ -68,15 +114,13 @@ def touch(connection: Connection, chain_id: int, first: int, last: int, *, orpha
 
     Before they are deleted with ``orphaned``, after they came without.
     """
-    connection.execute(
-        text(load("index/touch_range")),
-        {"chain_id": chain_id, "first": first, "last": last, "orphaned": orphaned},
-    )
+    events = {event for concerned in CONCERNS.values() for event in concerned}
+    _touch(connection, chain_id, first, last, orphaned=orphaned, events=events)
 
 
 def touch_all(connection: Connection, chain_id: int, projection: str) -> None:
     """Remember the keys of every stored log, and of every row this projection ever wrote."""
-    touch(connection, chain_id, 0, 2**63 - 1, orphaned=True)
+    _touch(connection, chain_id, 0, _LAST_BLOCK, orphaned=True, events=CONCERNS[projection])
     if projection in _OWN_ROWS:
         connection.execute(text(_OWN_ROWS[projection]))
     else:
@@ -99,17 +143,26 @@ def recompute(
     ``start_block`` is the first block ever indexed: what a claim or participant row of before
     says about earlier blocks is kept.
     """
-    touched = connection.execute(text("select count(*) from touched_logs")).scalar_one()
-    connection.execute(text("analyze touched_logs"))
-    if touched >= _MANY:
-        # The planner takes rows that this transaction brought for none, and loops over them.
-        connection.execute(text("analyze pipeline.chain_logs"))
-    wanted = set(projections)
+    touched: dict[str, int] = {
+        event: count
+        for event, count in connection.execute(
+            text("select event, count(*) from touched_logs group by event")
+        )
+    }
+    if sum(touched.values()) >= _MANY:
+        connection.execute(text("analyze touched_logs"))
     parameters = {"chain_id": chain_id, "start_block": start_block}
-    changed: dict[str, int] = {}
-    for projection in PROJECTIONS:
-        if projection in wanted:
-            changed[projection] = _run(connection, f"index/{projection}", parameters)
+    wanted = set(projections)
+    changed = {projection: 0 for projection in PROJECTIONS if projection in wanted}
+    for projection in changed:
+        concerned = not touched.keys().isdisjoint(CONCERNS[projection])
+        # A job may also have got its task after the task's events were indexed.
+        if concerned or (projection == "aivm_jobs" and jobs_behind(connection)):
+            changed[projection] = _run(
+                connection,
+                f"index/{projection}",
+                parameters | {"events": list(CONCERNS[projection])},
+            )
     return changed
 
 
@@ -120,9 +173,30 @@ def sync_jobs(connection: Connection, chain_id: int) -> int:
     number of jobs moved. Needs a transaction in which ``begin`` was not called.
     """
     begin(connection)
-    moved = _run(connection, "index/aivm_jobs", {"chain_id": chain_id, "start_block": 0})
+    moved = recompute(connection, chain_id, 0, ["aivm_jobs"])["aivm_jobs"]
     connection.execute(text("drop table touched_logs"))
     return moved
+
+
+def _touch(
+    connection: Connection,
+    chain_id: int,
+    first: int,
+    last: int,
+    *,
+    orphaned: bool,
+    events: Iterable[str],
+) -> None:
+    connection.execute(
+        text(load("index/touch_range")),
+        {
+            "chain_id": chain_id,
+            "first": first,
+            "last": last,
+            "orphaned": orphaned,
+            "events": sorted(events),
+        },
+    )
 
 
 def _run(connection: Connection, name: str, parameters: dict[str, Any]) -> int:
