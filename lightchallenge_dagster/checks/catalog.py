@@ -62,6 +62,18 @@ def _lag(around: Surroundings) -> Findings:
     )
 
 
+def _unverified(around: Surroundings) -> Findings:
+    chain = around.chain
+    return health.verification_lag(
+        around.database.engine(), chain.index_policy(), chain.verify_behind_blocks
+    )
+
+
+def _endpoints(around: Surroundings, *, every: bool) -> Findings:
+    chain = around.chain
+    return health.endpoints_down(around.database.engine(), chain.chain_id, chain.rpc(), every=every)
+
+
 def _balances(around: Surroundings) -> Findings:
     return health.wallet_balances(around.chain.rpc(), around.signers.wallets())
 
@@ -81,6 +93,56 @@ CHECKS: list[Check] = [
         "The checkpoint keeps up with the chain's head.",
         "Look at block_sensor's ticks and the last follow_chain run; check LCAI_RPC.",
         _lag,
+    ),
+    _rows(
+        "indexer_stopped",
+        "chain_logs",
+        ERROR,
+        "No reorg has stopped the indexer.",
+        "Nothing was undone. If the nodes of LCAI_RPC are on the right chain, run set_checkpoint "
+        "with a block below the fork: what hangs above is undone and read again.",
+    ),
+    Check(
+        "endpoints_answer",
+        "chain_logs",
+        ERROR,
+        "At least one endpoint of LCAI_RPC answers.",
+        "Nothing is lost and the checkpoint stays. Mend or replace the endpoints in LCAI_RPC.",
+        lambda around: _endpoints(around, every=True),
+    ),
+    Check(
+        "endpoints_sound",
+        "chain_logs",
+        WARN,
+        "No endpoint of LCAI_RPC fails time after time.",
+        "Work goes on with the others. Mend it, or take it out of LCAI_RPC.",
+        lambda around: _endpoints(around, every=False),
+    ),
+    Check(
+        "verification_keeps_up",
+        "chain_logs",
+        WARN,
+        "Indexed blocks are soon read a second time.",
+        "Look at verification_sensor's ticks and the last verify_chain run. After a first start, "
+        "or for a contract that is new in the settings, it is catching up.",
+        _unverified,
+    ),
+    _rows(
+        "blocks_undisputed",
+        "chain_logs",
+        ERROR,
+        "The endpoints show the same logs for every block that was read twice.",
+        "Nothing was changed. Compare the block named below with an explorer. Take the endpoint "
+        "that lies out of LCAI_RPC; if it was the first, materialize the block's partition of "
+        "chain_logs as well.",
+    ),
+    _rows(
+        "logs_complete",
+        "chain_logs",
+        WARN,
+        "The first reading missed and invented no log, in the last day.",
+        "The logs below were repaired, and the tables with them. An endpoint that leaves logs out "
+        "belongs out of LCAI_RPC.",
     ),
     _rows(
         "events_decoded",

@@ -26,12 +26,11 @@ from lightchallenge_dagster.jobs import lease
 from lightchallenge_dagster.resources.chain import ChainResource
 from lightchallenge_dagster.resources.database import DatabaseResource
 from lightchallenge_dagster.rules.ranges import partitions_of
-from lightchallenge_dagster.storage import lag
+from lightchallenge_dagster.storage import endpoints, lag
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
-    from lightchallenge_dagster.chain.reader import ChainReader
     from lightchallenge_dagster.chain.rpc import Rpc
 
 #: A run says this often how far it is.
@@ -50,6 +49,18 @@ def verify_lease(chain_id: int) -> str:
     return f"verify:{chain_id}"
 
 
+@contextmanager
+def endpoints_remembered(engine: "Engine", chain_id: int, rpc: "Rpc") -> Generator[None]:
+    """What earlier runs learned of the endpoints, and for later ones what this one learns."""
+    with engine.connect() as connection:
+        endpoints.load(connection, chain_id, rpc)
+    try:
+        yield
+    finally:
+        with engine.begin() as connection:
+            endpoints.save(connection, chain_id, rpc)
+
+
 @op
 def follow_blocks(
     context: OpExecutionContext, database: DatabaseResource, chain: ChainResource
@@ -62,6 +73,7 @@ def follow_blocks(
     with (
         lease.held(engine, name, context.run_id, context.run_tags) as heartbeat,
         _endpoints_told(context, reader.rpc),
+        endpoints_remembered(engine, chain.chain_id, reader.rpc),
     ):
         contracts = chain.contracts()
         report = index.follow(
@@ -69,7 +81,7 @@ def follow_blocks(
             reader,
             chain.index_policy(),
             contracts.challenge_snapshot,
-            _sampling(engine, reader, chain.chain_id, heartbeat),
+            _sampling(engine, chain, heartbeat),
             achievement=contracts.achievement_of if chain.achievement else None,
         )
     with engine.begin() as connection:
@@ -96,6 +108,7 @@ def verify_blocks(
     with (
         lease.held(engine, name, context.run_id, context.run_tags) as heartbeat,
         _endpoints_told(context, reader.rpc),
+        endpoints_remembered(engine, chain.chain_id, reader.rpc),
     ):
         contracts = chain.contracts()
         report = verify.verify(
@@ -151,7 +164,10 @@ def move_checkpoint(
     if config.block is None and look_back is None:
         look_back = chain.seed_lookback
     refused = report = None
-    with _when_free(context, engine, follow_lease(chain.chain_id)):
+    with (
+        _when_free(context, engine, follow_lease(chain.chain_id)),
+        endpoints_remembered(engine, chain.chain_id, reader.rpc),
+    ):
         try:
             report = set_checkpoint(
                 engine, reader, chain.index_policy(), block=config.block, look_back=look_back
@@ -293,8 +309,10 @@ def _saying(
 
 
 def _sampling(
-    engine: "Engine", reader: "ChainReader", chain_id: int, heartbeat: Callable[[], None]
+    engine: "Engine", chain: ChainResource, heartbeat: Callable[[], None]
 ) -> Callable[[], None]:
+    # A reader of its own: the follower's is at work in another thread.
+    reader = chain.reader()
     sampled = time.monotonic()
 
     def beat() -> None:
@@ -307,7 +325,7 @@ def _sampling(
         with suppress(TransientError):
             head = reader.head()
             with engine.begin() as connection:
-                lag.sample(connection, chain_id, head.number, head.timestamp)
+                lag.sample(connection, chain.chain_id, head.number, head.timestamp)
 
     return beat
 

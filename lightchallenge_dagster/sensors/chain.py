@@ -17,6 +17,7 @@ from dagster import (
 
 from lightchallenge_dagster.assets.partitions import BLOCK_RANGES, add_keys
 from lightchallenge_dagster.jobs.chain import (
+    endpoints_remembered,
     follow_chain,
     follow_lease,
     verify_chain,
@@ -59,7 +60,9 @@ def block_sensor(interval_s: int) -> SensorDefinition:
         if token is None:
             return SkipReason("in flight: a run is indexing a range")
         try:
-            outlook = index.look(engine, chain.reader(), policy)
+            reader = chain.reader()
+            with endpoints_remembered(engine, chain.chain_id, reader.rpc):
+                outlook = index.look(engine, reader, policy)
         except BaseException:
             # An outage must not cost the next tick: the lease is kept for a launched run only.
             _give_back(engine, name, token)
@@ -102,9 +105,11 @@ def verification_sensor(interval_s: int) -> SensorDefinition:
         if token is None:
             return SkipReason("in flight: a run is reading blocks again")
         try:
-            outlook = verify.look(
-                engine, chain.reader(), chain.index_policy(), behind=chain.verify_behind_blocks
-            )
+            reader = chain.reader()
+            with endpoints_remembered(engine, chain.chain_id, reader.rpc):
+                outlook = verify.look(
+                    engine, reader, chain.index_policy(), behind=chain.verify_behind_blocks
+                )
         except BaseException:
             _give_back(engine, name, token)
             raise

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import text
 
 from lightchallenge_dagster.errors import TransientError
-from lightchallenge_dagster.storage import sql
+from lightchallenge_dagster.storage import checkpoints, endpoints, sql
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -20,11 +20,18 @@ if TYPE_CHECKING:
     from lightchallenge_dagster.chain.contracts import Contracts
     from lightchallenge_dagster.chain.reader import ChainReader
     from lightchallenge_dagster.chain.rpc import Rpc
+    from lightchallenge_dagster.steps.indexing.policy import IndexPolicy
+    from lightchallenge_dagster.storage.endpoints import EndpointRow
 
 #: Runbook, section 20: beyond the confirmations, more than 100 blocks behind is lagging.
 LAG_LIMIT_BLOCKS = 100
 #: Runbook, section 20: about 100 finalize transactions.
 LOW_BALANCE_WEI = 10**17
+
+#: Blocks that may wait for their second reading: a quarter of an hour of this chain.
+UNVERIFIED_LIMIT_BLOCKS = 1000
+#: So many failures in a row, and an endpoint is not merely unlucky.
+FAILING_AFTER = 3
 
 SHOWN = 20
 
@@ -74,6 +81,54 @@ def indexer_lag(engine: Engine, reader: ChainReader, chain_id: int, confirmation
     if lag <= LAG_LIMIT_BLOCKS + confirmations:
         return Findings(facts=facts)
     return Findings(["head", "checkpoint", "lag_blocks"], [(head, checkpoint, lag)], 1, facts)
+
+
+def verification_lag(engine: Engine, policy: IndexPolicy, behind: int) -> Findings:
+    """Streams whose watermark is far below ``behind`` blocks under the checkpoint."""
+    from lightchallenge_dagster.steps import verify
+
+    with engine.connect() as connection:
+        held = checkpoints.standing(connection, policy.chain_id)
+    if held is None:
+        return Findings()
+    goal = held.number - behind
+    read = {stream.key: stream.block_number for stream in verify.watermarks(engine, policy)}
+    lags = [
+        (key.role, key.address, at, goal - at)
+        for key in verify.stream_keys(policy)
+        for at in [read.get(key, held.first_block - 1)]
+    ]
+    late = [row for row in lags if row[3] > UNVERIFIED_LIMIT_BLOCKS]
+    facts = {"unverified_blocks": max(0, *(row[3] for row in lags))}
+    columns = ["contract", "address", "verified_block", "blocks_behind"]
+    return Findings(columns, late[:SHOWN], len(late), facts)
+
+
+def endpoints_down(engine: Engine, chain_id: int, rpc: Rpc, *, every: bool) -> Findings:
+    """Endpoints of LCAI_RPC that have just failed several times in a row.
+
+    With ``every`` they are violations only when no other one answers. Told by what the sensors and
+    runs have noted of each call, so looking asks no node.
+    """
+    with engine.connect() as connection:
+        known = {row.label: row for row in endpoints.rows(connection, chain_id)}
+    labels = [one.label for one in rpc.endpoints]
+    failing = [
+        (row.label, row.failures_in_a_row, row.last_error, row.last_error_at)
+        for row in map(known.get, labels)
+        if row is not None and row.failures_in_a_row >= FAILING_AFTER and not _answered_since(row)
+    ]
+    facts = {"endpoints": len(labels), "failing": len(failing)}
+    if every and len(failing) < len(labels):
+        return Findings(facts=facts)
+    columns = ["endpoint", "failures_in_a_row", "last_error", "last_error_at"]
+    return Findings(columns, failing[:SHOWN], len(failing), facts)
+
+
+def _answered_since(row: EndpointRow) -> bool:
+    if row.last_answer_at is None or row.last_error_at is None:
+        return row.last_error_at is None
+    return row.last_answer_at > row.last_error_at
 
 
 def missing_fields(engine: Engine) -> Findings:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from lightchallenge_dagster.resources.database import DatabaseResource
 from lightchallenge_dagster.resources.policy import Policy
 from lightchallenge_dagster.resources.signers import SignersResource
 from lightchallenge_dagster.resources.sources import EvidenceSources
+from tests.steps.bent_node import BentNode
 
 NO_NODE = "http://127.0.0.1:9"
 
@@ -32,6 +34,16 @@ class World:
     devnet: Deployment
     inbox: Path
     resources: dict[str, Any]
+    servers: ExitStack
+
+    def front(self) -> BentNode:
+        """A front for the node, to break or to bend; it ends with the test."""
+        return self.servers.enter_context(BentNode(self.anvil.url).serving())
+
+    def read_from(self, *urls: str) -> None:
+        """Put these into LCAI_RPC."""
+        chain = self.resources["chain"].model_dump() | {"rpc_url": ",".join(urls)}
+        self.resources["chain"] = ChainResource(**chain)
 
     def without_a_node(self) -> dict[str, Any]:
         """The same resources with nothing listening where the node should be."""
@@ -42,10 +54,11 @@ class World:
 @pytest.fixture
 def world(
     database: Engine, database_url: str, anvil: Anvil, devnet: Deployment, tmp_path: Path
-) -> World:
+) -> Iterator[World]:
     inbox = tmp_path / "inbox"
     inbox.mkdir()
-    return World(
+    servers = ExitStack()
+    yield World(
         database,
         anvil,
         devnet,
@@ -64,6 +77,7 @@ def world(
                 metadata_registry=devnet.metadata_registry,
                 start_block=devnet.start_block,
                 confirmation_blocks=0,
+                verify_behind_blocks=0,
             ),
             "signers": SignersResource(
                 worker_key=wallets.worker().key, finalize_key=wallets.finalizer().key
@@ -71,7 +85,9 @@ def world(
             "sources": EvidenceSources(inbox=str(inbox)),
             "policy": Policy(),
         },
+        servers,
     )
+    servers.close()
 
 
 @pytest.fixture

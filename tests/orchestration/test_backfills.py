@@ -15,6 +15,7 @@ from lightchallenge_dagster.assets.judgement import rankings, verdicts
 from lightchallenge_dagster.assets.standing import reputation, season_standings
 from lightchallenge_dagster.devnet import wallets
 from lightchallenge_dagster.devnet.client import Client
+from lightchallenge_dagster.resources.chain import ChainResource
 from lightchallenge_dagster.steps import index
 from tests import builders as b
 from tests.orchestration.conftest import World
@@ -45,8 +46,8 @@ def backfill(world: World, instance: DagsterInstance) -> Callable[..., dict[str,
     return run
 
 
-def follow(world: World) -> None:
-    chain = world.resources["chain"]
+def follow(world: World, chain: ChainResource | None = None) -> None:
+    chain = chain or world.resources["chain"]
     index.follow(
         world.database,
         chain.reader(),
@@ -77,6 +78,43 @@ def test_a_block_range_is_read_again_and_its_gaps_are_healed(
     assert b.rows(world.database, "select * from pipeline.chain_logs order by 2, 3") == everything
     after = b.rows(world.database, "select block_number, block_hash from pipeline.checkpoints")
     assert after == before, "a backfill never moves the live checkpoint"
+
+
+def test_a_backfill_heals_a_gap_while_the_follower_goes_on_and_leaves_it_the_checkpoint(
+    world: World, backfill: Callable[..., dict[str, Any]]
+) -> None:
+    honest = world.resources["chain"]
+    challenge = a_challenge_with_a_joiner(world)
+    follow(world)
+    client, carol = Client(world.devnet), wallets.user("carol")
+    client.fund(carol)
+    followed_to: list[tuple[int, str]] = []
+
+    def checkpoint() -> tuple[int, str]:
+        (row,) = b.rows(world.database, "select block_number, block_hash from pipeline.checkpoints")
+        return row
+
+    def meanwhile(method: str, params: list[Any], result: Any) -> Any:
+        # The backfill has asked for logs; before it has its answer the follower commits a range.
+        if method == "eth_getLogs" and not followed_to:
+            client.join(carol, challenge)
+            follow(world, honest)
+            followed_to.append(checkpoint())
+        return result
+
+    b.execute(world.database, "delete from pipeline.chain_logs where event like '%Joined'")
+    front = world.front()
+    front.bend = meanwhile
+    world.read_from(front.url)
+    metadata = backfill(chain_logs, partition_key=FIRST_RANGE)
+
+    assert metadata["added_logs"] == 1
+    assert [checkpoint()] == followed_to, "the follower's, not the backfill's"
+    joined = b.rows(
+        world.database, "select count(*) from pipeline.chain_logs where event like '%Joined'"
+    )
+    assert joined == [(2,)]
+    assert b.rows(world.database, "select count(*) from pipeline.stakes") == [(3,)]
 
 
 @pytest.mark.parametrize("asset", CHAIN_ASSETS[1:], ids=lambda asset: asset.key.to_user_string())

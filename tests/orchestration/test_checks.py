@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -15,10 +16,15 @@ from lightchallenge_dagster.assets.catalog import TABLES
 from lightchallenge_dagster.checks.catalog import CHECKS, Check, Surroundings
 from lightchallenge_dagster.devnet import wallets
 from lightchallenge_dagster.devnet.client import Client
+from lightchallenge_dagster.errors import TransientError
+from lightchallenge_dagster.jobs.chain import endpoints_remembered
+from lightchallenge_dagster.rules.events import topic_of
 from lightchallenge_dagster.sensors.health import find
-from lightchallenge_dagster.steps import index, plan, reputation
+from lightchallenge_dagster.steps import index, plan, reputation, verify
+from lightchallenge_dagster.steps.set_checkpoint import set_checkpoint
 from tests import builders as b
 from tests.orchestration.conftest import NO_NODE, World
+from tests.steps.bent_node import BentNode, denying
 
 ANN, BOB = b.wallet(1), b.wallet(2)
 
@@ -174,11 +180,139 @@ def dispatcher(enabled: bool) -> Callable[[World], Any]:
 
 NOTHING: Callable[[World], Any] = in_order()
 
+
+def a_look(world: World) -> None:
+    """What the block sensor does in a tick; an outage is for the checks to tell."""
+    chain = world.resources["chain"]
+    reader = chain.reader()
+    with (
+        contextlib.suppress(TransientError),
+        endpoints_remembered(world.database, chain.chain_id, reader.rpc),
+    ):
+        index.look(world.database, reader, chain.index_policy())
+
+
+def rest_is_over(world: World) -> None:
+    b.execute(world.database, "update pipeline.rpc_endpoints set rests_until = null")
+
+
+def read_again(world: World) -> None:
+    chain = world.resources["chain"]
+    verify.verify(
+        world.database,
+        chain.reader(),
+        chain.index_policy(),
+        chain.contracts().challenge_snapshot,
+        behind=chain.verify_behind_blocks,
+    )
+
+
+def a_challenge(world: World) -> None:
+    client = Client(world.devnet)
+    creator = wallets.user("creator")
+    client.fund(creator)
+    client.create_challenge(creator)
+    world.anvil.mine(2)
+
+
+def only_endpoint_down(world: World) -> None:
+    front = world.front()
+    front.down = True
+    world.read_from(front.url)
+    a_look(world)
+
+
+def only_endpoint_up_again(world: World) -> None:
+    world.servers.close()
+    front = world.resources["chain"].rpc_url
+    port = int(front.rsplit(":", 1)[1])
+    world.servers.enter_context(BentNode(world.anvil.url, port).serving())
+    a_look(world)
+
+
+def first_endpoint_down(world: World) -> None:
+    front = world.front()
+    front.down = True
+    world.read_from(front.url, world.anvil.url)
+    for _ in range(3):
+        a_look(world)
+        rest_is_over(world)
+
+
+def first_endpoint_up_again(world: World) -> None:
+    front, other = world.resources["chain"].rpc_url.split(",")
+    world.servers.close()
+    port = int(front.rsplit(":", 1)[1])
+    world.servers.enter_context(BentNode(other, port).serving())
+    a_look(world)
+
+
+def two_endpoints_that_differ(world: World) -> None:
+    front = world.front()
+    world.read_from(world.anvil.url, front.url)
+    a_challenge(world)
+    indexed(world)
+    front.bend = denying(topic_of("ChallengePay.ChallengeCreated"))
+    read_again(world)
+
+
+def the_liar_is_taken_out(world: World) -> None:
+    world.read_from(world.anvil.url)
+    read_again(world)
+
+
+def a_log_left_out(world: World) -> None:
+    a_challenge(world)
+    indexed(world)
+    b.execute(
+        world.database,
+        "delete from pipeline.chain_logs where event = 'ChallengePay.ChallengeCreated'",
+    )
+    read_again(world)
+
+
+def a_reorg_deeper_than_the_window(world: World) -> None:
+    fork = world.anvil.snapshot()
+    world.anvil.mine(300)
+    indexed(world)
+    world.anvil.revert(fork)
+    world.anvil.rpc("evm_increaseTime", 11)
+    world.anvil.mine(320)
+    chain = world.resources["chain"]
+    with pytest.raises(index.ReorgTooDeep):
+        index.look(world.database, chain.reader(), chain.index_policy())
+
+
+def set_back_below_the_fork(world: World) -> None:
+    chain = world.resources["chain"]
+    set_checkpoint(
+        world.database,
+        chain.reader(),
+        chain.index_policy(),
+        block=world.anvil.block_number() - 320,
+    )
+    indexed(world)
+
+
 CASES = [
     Case(
         "indexer_lag",
         lambda world: world.anvil.mine(101),
         indexed,
+    ),
+    Case("indexer_stopped", a_reorg_deeper_than_the_window, set_back_below_the_fork),
+    Case("endpoints_answer", only_endpoint_down, only_endpoint_up_again),
+    Case("endpoints_sound", first_endpoint_down, first_endpoint_up_again),
+    Case(
+        "verification_keeps_up",
+        in_order(lambda world: world.anvil.mine(1100), indexed),
+        read_again,
+    ),
+    Case("blocks_undisputed", two_endpoints_that_differ, the_liar_is_taken_out),
+    Case(
+        "logs_complete",
+        a_log_left_out,
+        sql("update pipeline.verification_findings set found_at = found_at - interval '1 day'"),
     ),
     Case(
         "events_decoded",

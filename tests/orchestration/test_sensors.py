@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -54,6 +55,16 @@ def a_join(world: World) -> None:
     creator = wallets.user("creator")
     client.fund(creator)
     client.create_challenge(creator)
+
+
+def a_log_left_out(world: World) -> None:
+    """Indexed, but for one event that a node did not show."""
+    a_join(world)
+    follow(world)
+    b.execute(
+        world.database,
+        "delete from pipeline.chain_logs where event = 'ChallengePay.ChallengeCreated'",
+    )
 
 
 def an_upload(world: World) -> None:
@@ -155,8 +166,19 @@ def a_linked_account(world: World) -> None:
     )
 
 
+def follow(world: World) -> None:
+    chain = world.resources["chain"]
+    index.follow(
+        world.database,
+        chain.reader(),
+        chain.index_policy(),
+        chain.contracts().challenge_snapshot,
+    )
+
+
 CASES = [
     Case("block_sensor", a_join, needs_node=True),
+    Case("verification_sensor", a_log_left_out, needs_node=True),
     Case("upload_sensor", an_upload),
     Case("judgement_sensor", some_evidence),
     Case("standings_sensor", a_season),
@@ -168,6 +190,7 @@ CASES = [
     Case("overdue_finalizations", overdue_challenge, schedule=True),
     Case("hourly_standings", a_season, schedule=True),
 ]
+BY_NAME = {case.name: case for case in CASES}
 EACH = pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
 
 
@@ -219,13 +242,7 @@ def instance(
 @pytest.fixture
 def followed(world: World) -> World:
     """A world whose chain is indexed up to now."""
-    chain = world.resources["chain"]
-    index.follow(
-        world.database,
-        chain.reader(),
-        chain.index_policy(),
-        chain.contracts().challenge_snapshot,
-    )
+    follow(world)
     return world
 
 
@@ -288,7 +305,7 @@ def test_an_empty_range_is_committed_by_the_tick_itself(
     followed: World, instance: DagsterInstance
 ) -> None:
     followed.anvil.mine(3)
-    tick = Desk(CASES[0], followed, instance).tick()
+    tick = Desk(BY_NAME["block_sensor"], followed, instance).tick()
     assert tick.requests == []
     checkpoint = b.rows(followed.database, "select block_number from pipeline.checkpoints")
     assert checkpoint == [(followed.anvil.block_number(),)]
@@ -297,7 +314,7 @@ def test_an_empty_range_is_committed_by_the_tick_itself(
 def test_many_blocks_while_a_run_was_busy_become_one_range(
     followed: World, instance: DagsterInstance
 ) -> None:
-    desk = Desk(CASES[0], followed, instance)
+    desk = Desk(BY_NAME["block_sensor"], followed, instance)
     a_join(followed)
     desk.tick()
     followed.anvil.mine(40)
@@ -309,11 +326,148 @@ def test_many_blocks_while_a_run_was_busy_become_one_range(
     assert int(last) - int(first) > 40
 
 
+def range_of(request: RunRequest) -> tuple[int, int]:
+    first, last = request.tags["lightchallenge/blocks"].split("-")
+    return int(first), int(last)
+
+
+def checkpoint(world: World) -> int:
+    return b.rows(world.database, "select block_number from pipeline.checkpoints")[0][0]
+
+
+def test_the_block_sensor_decides_in_well_under_a_second(
+    followed: World, instance: DagsterInstance
+) -> None:
+    desk = Desk(BY_NAME["block_sensor"], followed, instance)
+    desk.tick()  # imports
+    took: list[float] = []
+    for work in (lambda: None, lambda: followed.anvil.mine(50), lambda: a_join(followed)):
+        work()
+        started = time.perf_counter()
+        desk.tick()
+        took.append(time.perf_counter() - started)
+    assert max(took) < 1.0
+
+
+def test_after_a_failed_run_its_whole_range_is_asked_for_again(
+    followed: World, instance: DagsterInstance
+) -> None:
+    desk = Desk(BY_NAME["block_sensor"], followed, instance)
+    before = checkpoint(followed)
+    a_join(followed)
+    request = desk.tick().requests[0]
+    blind = desk.blind.resolve_job_def("follow_chain").execute_in_process(
+        instance=instance, tags=request.tags, raise_on_error=False
+    )
+    assert not blind.success
+    assert checkpoint(followed) == before
+    assert desk.tick().requests == [], "a pause before the next attempt"
+    followed.anvil.mine(2)
+    b.execute(followed.database, "update pipeline.leases set expires_at = now()")
+
+    second = desk.tick().requests[0]
+
+    assert range_of(second) == (before + 1, followed.anvil.block_number())
+    assert range_of(request)[0] == before + 1
+    result = desk.definitions.resolve_job_def("follow_chain").execute_in_process(
+        instance=instance, tags=second.tags
+    )
+    assert result.success
+    assert checkpoint(followed) == followed.anvil.block_number()
+
+
+def test_a_run_whose_lease_was_taken_over_commits_no_second_range(
+    followed: World, instance: DagsterInstance
+) -> None:
+    desk = Desk(BY_NAME["block_sensor"], followed, instance)
+    a_join(followed)
+    silent = desk.tick().requests[0]
+    b.execute(followed.database, "update pipeline.leases set expires_at = now()")
+    living = desk.tick().requests[0]
+    job = desk.definitions.resolve_job_def("follow_chain")
+
+    late = job.execute_in_process(instance=instance, tags=silent.tags, raise_on_error=False)
+    assert not late.success, "at most one range run in flight"
+    assert job.execute_in_process(instance=instance, tags=living.tags).success
+
+
+def test_each_tick_samples_the_lag_at_most_every_fifteen_seconds(
+    followed: World, instance: DagsterInstance
+) -> None:
+    desk = Desk(BY_NAME["block_sensor"], followed, instance)
+    followed.anvil.mine(3)
+    for _ in range(3):
+        desk.tick()
+    samples = b.rows(
+        followed.database, "select head, checkpoint, lag_blocks from pipeline.lag_samples"
+    )
+    head = followed.anvil.block_number()
+    assert samples == [(head, head, 0)]
+    b.execute(followed.database, "update pipeline.lag_samples set at = at - interval '16 seconds'")
+    desk.tick()
+    assert b.rows(followed.database, "select count(*) from pipeline.lag_samples") == [(2,)]
+
+
+def test_the_verification_launched_by_its_sensor_brings_back_what_was_left_out(
+    followed: World, instance: DagsterInstance
+) -> None:
+    desk = Desk(BY_NAME["verification_sensor"], followed, instance)
+    a_log_left_out(followed)
+    request = desk.tick().requests[0]
+
+    result = desk.definitions.resolve_job_def("verify_chain").execute_in_process(
+        instance=instance, tags=request.tags
+    )
+
+    assert result.success
+    assert b.rows(followed.database, "select count(*) from public.challenges") == [(1,)]
+    event = result.asset_materializations_for_node("verify_blocks")[0]
+    assert event.metadata["late_logs"].value == 1
+    assert "ChallengePay.ChallengeCreated" in str(event.metadata["found"].value)
+    assert event.metadata["verified_block"].value == checkpoint(followed)
+    assert desk.tick().requests == [], "verified, and the lease is given back"
+
+
+def test_an_idle_chain_is_verified_without_a_run(
+    followed: World, instance: DagsterInstance
+) -> None:
+    tick = Desk(BY_NAME["verification_sensor"], followed, instance).tick()
+    assert tick.requests == []
+    watermarks = b.rows(
+        followed.database, "select distinct block_number from pipeline.verified_streams"
+    )
+    assert watermarks == [(checkpoint(followed),)]
+
+
+def test_a_day_old_sample_stays_and_one_of_last_week_is_for_the_daily_job(
+    followed: World, lasting_instance: DagsterInstance
+) -> None:
+    desk = Desk(Case("daily_retention", a_join, schedule=True), followed, lasting_instance)
+    for days in (1, 8):
+        b.insert(
+            followed.database,
+            "pipeline.lag_samples",
+            chain_id=followed.devnet.chain_id,
+            at=datetime.now(UTC) - timedelta(days=days),
+            head=1,
+            checkpoint=1,
+            lag_blocks=0,
+            lag_seconds=0,
+        )
+    assert len(desk.tick().requests) == 1
+    result = desk.definitions.resolve_job_def("prune_run_history").execute_in_process(
+        instance=lasting_instance
+    )
+    assert result.success
+    assert b.rows(followed.database, "select count(*) from pipeline.lag_samples") == [(1,)]
+    assert desk.tick().requests == []
+
+
 def test_new_evidence_is_judged_and_ranked_in_the_partition_of_its_challenge(
     followed: World, instance: DagsterInstance
 ) -> None:
     some_evidence(followed)
-    request = Desk(CASES[2], followed, instance).tick().requests[0]
+    request = Desk(BY_NAME["judgement_sensor"], followed, instance).tick().requests[0]
     assert request.partition_key == "unscheduled"
     assert request.asset_selection == [VERDICTS, RANKINGS]
     assert "unscheduled" in instance.get_dynamic_partitions("challenge_day")
@@ -322,7 +476,7 @@ def test_new_evidence_is_judged_and_ranked_in_the_partition_of_its_challenge(
 def test_the_follower_launched_by_the_sensor_writes_what_happened(
     followed: World, instance: DagsterInstance
 ) -> None:
-    desk = Desk(CASES[0], followed, instance)
+    desk = Desk(BY_NAME["block_sensor"], followed, instance)
     a_join(followed)
     request = desk.tick().requests[0]
     result = desk.definitions.resolve_job_def("follow_chain").execute_in_process(

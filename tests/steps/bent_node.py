@@ -18,7 +18,7 @@ Bend = Callable[[str, list[Any], Any], Any]
 class BentNode:
     """JSON-RPC over HTTP in front of ``target``. ``bend`` may be changed while it serves."""
 
-    def __init__(self, target: str) -> None:
+    def __init__(self, target: str, port: int = 0) -> None:
         self.bend: Bend = lambda method, params, result: result
         self.asked: list[str] = []
         self.down = False
@@ -53,7 +53,7 @@ class BentNode:
             def log_message(self, format: str, *args: Any) -> None:
                 pass
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
         self._server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._server.server_port}"
 
@@ -76,5 +76,18 @@ def without(topic: str, *, by_hash: bool = True) -> Bend:
         if method != "eth_getLogs" or ("blockHash" in params[0] and not by_hash):
             return result
         return [log for log in result if log["topics"][0] != topic]
+
+    return bend
+
+
+def denying(topic: str) -> Bend:
+    """A consistent lie: no block had the event, and headers' blooms are bent to fit."""
+
+    def bend(method: str, params: list[Any], result: Any) -> Any:
+        if method == "eth_getLogs":
+            return [log for log in result if log["topics"][0] != topic]
+        if method == "eth_getBlockByNumber" and result and result["logsBloom"].strip("0x"):
+            return result | {"logsBloom": "0x" + "0" * 512}
+        return result
 
     return bend

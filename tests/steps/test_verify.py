@@ -15,11 +15,12 @@ from lightchallenge_dagster.rules.events import topic_of
 from lightchallenge_dagster.steps import index, verify
 from lightchallenge_dagster.steps.index import IndexPolicy
 from lightchallenge_dagster.steps.verify import VerifyOutlook, VerifyReport
-from tests.steps.bent_node import BentNode, without
+from tests.steps.bent_node import BentNode, denying, without
 from tests.steps.index_world import World, open_world
 
 ETH = 10**18
 JOINED = topic_of("ChallengePay.Joined")
+consistent_liar = denying(JOINED)
 
 
 @pytest.fixture
@@ -250,18 +251,6 @@ def test_a_lying_second_node_deletes_no_true_log(
     # It contradicts its own bloom, or itself: what is stored needs no better witness.
     assert watermarks(world) == {checkpoint(world)}
     assert problems(world) == []
-
-
-def consistent_liar(method: str, params: list[Any], result: Any) -> Any:
-    """Says that no block had the Joined events, and bends headers and blooms to fit."""
-    if method == "eth_getLogs":
-        return [log for log in result if log["topics"][0] != JOINED]
-    if method == "eth_getBlockByNumber" and result and result["logsBloom"].strip("0x"):
-        return result | {"logsBloom": EMPTY_BLOOM}
-    return result
-
-
-EMPTY_BLOOM = "0x" + "0" * 512
 
 
 def test_two_nodes_that_differ_change_nothing_hold_the_watermark_and_name_the_block(
