@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any
+from typing import Any, ClassVar
 
 from eth_abi.abi import encode as abi_encode
 from eth_utils.crypto import keccak
@@ -396,7 +396,7 @@ class Chain:
         if rng.random() < 0.3:
             return calls
         for _ in range(rng.choice((1, 1, 2, 3, 5)) if rng.random() < 0.97 else 12):
-            act = rng.choices(_ACTS, _WEIGHTS)[0]
+            act, _ = rng.choices(self.ACTS, self._WEIGHTS)[0]
             calls += act(self)
         return calls
 
@@ -452,7 +452,7 @@ class Chain:
                     "joinChallengeNative",
                     max(self.challenges, default=1) + 1,
                     value=11,
-                )  # fmt: skip
+                )
             )
         return calls
 
@@ -593,7 +593,7 @@ class Chain:
                 "0x" + "11" * 32,
                 "0x" + "22" * 32,
                 value=10**15,
-            )  # fmt: skip
+            )
         ]
 
     def _progress(self) -> list[Call]:
@@ -646,7 +646,7 @@ class Chain:
                     "0x" + "44" * 32,
                     request_id + 5,
                     signature,
-                )  # fmt: skip
+                )
             )
         return calls if self._rng.random() < 0.5 else calls[:1] if request.attested == 0 else calls
 
@@ -672,7 +672,7 @@ class Chain:
                 "0x" + "22" * 32,
                 rng.choice((_HASH, "0x" + "33" * 32)),
                 rng.choice((1, 1, 2)),
-            )  # fmt: skip
+            )
         ]
 
     def _mint(self) -> list[Call]:
@@ -686,7 +686,7 @@ class Chain:
                     self._user(),
                     rng.randint(2, 9),
                     rng.randint(0, 1),
-                )  # fmt: skip
+                )
             ]
         found = self._any(lambda c: c.status == "finalized")
         if found is None:
@@ -699,7 +699,7 @@ class Chain:
         return [self._send(who, "achievement", function, one)]
 
     def _mint_strangely(self) -> list[Call]:
-        """Types above 1, tokens beyond bigint, an AdminMinted that no AchievementMinted explains."""
+        """Types above 1, tokens beyond bigint, an AdminMinted without its AchievementMinted."""
         rng = self._rng
         minted = "AchievementMinted(uint256,uint256,address,uint8)"
         admin = "AdminMinted(uint256,address,uint256)"
@@ -750,7 +750,7 @@ class Chain:
                 f"{name}(uint256,address,uint256)",
                 [rng.randint(1, 6), self._user()],
                 evm.word(rng.choice((1, ETHER, 2**255))),
-            )  # fmt: skip
+            )
             for _ in range(rng.choice((1, 1, 2)))
         ]
 
@@ -764,28 +764,40 @@ class Chain:
                 f"{name}(uint256,address,uint256)",
                 [rng.randint(2, 5), self._user()],
                 evm.word(rng.choice((0, 1, ETHER))),
-            )  # fmt: skip
+            )
         ]
 
     def _speak_strangely(self) -> list[Call]:
         """Logs that do not fit their signature, or whose numbers fit no column."""
         rng = self._rng
-        user, joined = self._user(), "Joined(uint256,address,uint256)"
+        user, one = self._user(), rng.randint(2, 5)
+        joined = "Joined(uint256,address,uint256)"
+        revealed = "InferenceRevealed(uint256,address,bytes32,string)"
+        committed = "InferenceCommitted(uint256,address,bytes32)"
+        attested = "PoIAttested(bytes32,address,uint64,bytes32,bytes32,uint64)"
         choices: list[tuple[str, str, list[int | str], str]] = [
-            ("challengepay", joined, [rng.randint(2, 5), user], "00" * 31),
-            ("challengepay", joined, [rng.randint(2, 5)], "00" * 64),
+            ("challengepay", joined, [one, user], "00" * 31),
+            ("challengepay", joined, [one], "00" * 64),
             ("challengepay", joined, [2**200 + 1, user], evm.word(7)),
-            ("challengepay", "Paused(uint256,bool)", [rng.randint(2, 5)], evm.word(2)),
-            ("challengepay", "Finalized(uint256,uint8,uint8)", [rng.randint(2, 5)], evm.word(1) * 3),
+            ("challengepay", "Paused(uint256,bool)", [one], evm.word(2)),
+            ("challengepay", "Finalized(uint256,uint8,uint8)", [one], evm.word(1) * 3),
             ("challengepay", "Unheard(uint256)", [3], ""),
             ("treasury", "ClaimedETH(uint256,address,uint256)", [3, 2**255], evm.word(1)),
-            ("aivm_inference", "InferenceRevealed(uint256,address,bytes32,string)", [1, user], "ff" * 96),
-            ("aivm_inference", "InferenceCommitted(uint256,address,bytes32)", [2**255, user], evm.word(1)),
-            ("aivm_inference", "PoIAttested(bytes32,address,uint64,bytes32,bytes32,uint64)",
-             [rng.randint(1, 4), user], evm.word(1) * 4),
-        ]  # fmt: skip
+            ("aivm_inference", revealed, [1, user], "ff" * 96),
+            ("aivm_inference", committed, [2**255, user], evm.word(1)),
+            ("aivm_inference", attested, [one - 1, user], evm.word(1) * 4),
+        ]
         role, signature, indexed, data = rng.choice(choices)
         return [self._emit(role, signature, indexed, data)]
+
+    ACTS: ClassVar[tuple[tuple[Callable[[Any], list[Call]], int], ...]] = (
+        (_create, 10), (_join, 14), (_prove, 14), (_pause, 4), (_pause_all, 1), (_reconfigure, 3),
+        (_finalize, 8), (_cancel, 2), (_claim, 14), (_withdraw, 8), (_request, 4), (_progress, 12),
+        (_bind, 7), (_mint, 6), (_mint_strangely, 3), (_describe, 3), (_claim_before_v1, 4),
+        (_claim_again, 3), (_speak_strangely, 2),
+    )  # fmt: skip
+    """What people do, and how often."""
+    _WEIGHTS: ClassVar[list[int]] = [weight for _, weight in ACTS]
 
 
 def _needs_its_neighbours(call: Call) -> bool:
@@ -810,14 +822,3 @@ def _signature(aivm: str, task_id: str, request_id: int, validator: int) -> str:
         "slot": request_id + 5,
     }
     return sign_attestation(wallets.validators()[validator], 504, aivm, message)
-
-
-_CHOICES: tuple[tuple[Callable[[Chain], list[Call]], int], ...] = (
-    (Chain._create, 10), (Chain._join, 14), (Chain._prove, 14), (Chain._pause, 4),
-    (Chain._pause_all, 1), (Chain._reconfigure, 3), (Chain._finalize, 8), (Chain._cancel, 2),
-    (Chain._claim, 14), (Chain._withdraw, 8), (Chain._request, 4), (Chain._progress, 12),
-    (Chain._bind, 7), (Chain._mint, 6), (Chain._mint_strangely, 3), (Chain._describe, 3),
-    (Chain._claim_before_v1, 4), (Chain._claim_again, 3), (Chain._speak_strangely, 2),
-)  # fmt: skip
-_ACTS = [act for act, _ in _CHOICES]
-_WEIGHTS = [weight for _, weight in _CHOICES]

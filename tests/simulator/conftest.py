@@ -1,15 +1,26 @@
-"""One anvil, one PostgreSQL and one proxy for the simulator's tests."""
+"""One worker with its servers for the simulator's tests of a module."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
-from tests.simulator.runner import Arena, arena
+from tests.simulator.worker import Worker
+
+Play = Callable[..., dict[str, Any]]
 
 
-@pytest.fixture(scope="session")
-def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Arena]:
-    with arena(tmp_path_factory.mktemp("simulator")) as servers:
-        yield servers
+@pytest.fixture(scope="module")
+def play() -> Iterator[Play]:
+    """``play(seed, mutation=…, scale=…)`` -> the result of that seed."""
+    worker = Worker()
+
+    def ask(seed: int, *, mutation: str | None = None, scale: float = 1.0) -> dict[str, Any]:
+        assert worker.alive, "the worker ended with an earlier seed"
+        worker.ask(seed, mutation=mutation, scale=scale)
+        return worker.answer()
+
+    yield ask
+    worker.close()

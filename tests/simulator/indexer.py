@@ -12,6 +12,7 @@ import json
 import os
 import signal
 import sys
+import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -151,6 +152,19 @@ def warm(settings: Settings, url: str) -> None:
     gc.freeze()
 
 
+class _Clock:
+    """A life does not wait: it says how long it would have, and its clock goes on by as much."""
+
+    def __init__(self) -> None:
+        self._ahead = 0.0
+
+    def sleep(self, seconds: float) -> None:
+        self._ahead += seconds
+
+    def now(self) -> float:
+        return time.monotonic() + self._ahead
+
+
 def _live(settings: Settings, plan: Plan, pipe: int) -> None:
     if plan.mutation is not None:
         from tests.simulator.mutations import MUTATIONS
@@ -159,8 +173,11 @@ def _live(settings: Settings, plan: Plan, pipe: int) -> None:
     engine = connect(settings.database_url, pool_size=1)
     if plan.die_at_statement:
         _die_at(engine, plan.die_at_statement)
-    urls = list(plan.urls)
-    rpc = Rpc(urls, TIMEOUT_S, sleep=lambda _: None)
+    # requests reads all of it for each request.
+    os.environ.clear()
+    clock = _Clock()
+    time.sleep = clock.sleep
+    rpc = Rpc(list(plan.urls), TIMEOUT_S, sleep=clock.sleep, clock=clock.now)
     policy = settings.policy()
     for operation in plan.operations:
         report: dict[str, Any] = {"operation": operation[0]}

@@ -6,88 +6,126 @@ because the indexer has changed, its test fails: a mutation that nobody notices 
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
 from lightchallenge_dagster.chain.reader import ChainReader
+from lightchallenge_dagster.chain.rpc import RpcError
 from lightchallenge_dagster.errors import TransientError
 from lightchallenge_dagster.rules.reorg import Point
-from lightchallenge_dagster.steps import index
-from lightchallenge_dagster.steps.indexing import read as reading
-from lightchallenge_dagster.steps.indexing import write as writing
 from lightchallenge_dagster.storage import checkpoints, projections
 
 
 def _swallow_failed_logs() -> None:
     """What polling indexers do: log the error, go on with nothing."""
-    honest = ChainReader.logs
 
-    def logs(self: ChainReader, *args: Any, **options: Any) -> Any:
-        try:
-            return honest(self, *args, **options)
-        except TransientError:
-            return []
+    def swallowing(honest: Any) -> Any:
+        def logs(*arguments: Any, **options: Any) -> Any:
+            try:
+                return honest(*arguments, **options)
+            except (TransientError, RpcError):
+                return []
 
-    _set(ChainReader, "logs", logs)
+        return logs
+
+    _instead(ChainReader, "logs", swallowing)
     _believe_silence()
 
 
 def _believe_silence() -> None:
     """Take an empty answer for an empty block, whatever the header's bloom says."""
-    _set(reading, "_trust_silence", lambda *_, **__: None)
+
+    def believing(_: Any) -> Any:
+        def trust(*_: Any, **__: Any) -> None:
+            return None
+
+        return trust
+
+    _everywhere("_trust_silence", believing)
 
 
 def _never_look_back() -> None:
     """Go on from the checkpoint without asking whether it is still on the chain."""
-    _set(index, "_common", lambda _engine, _reader, _policy, started: started.checkpoint)
-    honest = index.read_range
 
-    def read_range(*args: Any, **options: Any) -> Any:
-        return honest(*args, **dict(options, parent=None))
+    def blind(_: Any) -> Any:
+        def common(_engine: Any, _reader: Any, _policy: Any, started: Any) -> Any:
+            return started.checkpoint
 
-    _set(index, "read_range", read_range)
+        return common
+
+    def parentless(honest: Any) -> Any:
+        def read_range(*arguments: Any, **options: Any) -> Any:
+            return honest(*arguments, **dict(options, parent=None))
+
+        return read_range
+
+    _everywhere("_common", blind)
+    _everywhere("read_range", parentless)
 
 
 def _checkpoint_first() -> None:
     """Commit the checkpoint, then the logs."""
-    honest = index.commit
 
-    def commit(
-        engine: Any, policy: Any, expected: Any, base: Any, read: Any, *args: Any, **options: Any
-    ) -> Any:
-        end = base if read is None else Point(read.last, read.end.hash)
-        with engine.begin() as connection:
-            checkpoints.hold(connection, policy.chain_id, expected)
-            checkpoints.move(connection, policy.chain_id, end, mirror=policy.mirror)
-        return honest(engine, policy, end, base, read, *args, **options)
+    def hasty(honest: Any) -> Any:
+        def commit(
+            engine: Any, policy: Any, held: Any, base: Any, read: Any, *rest: Any, **options: Any
+        ) -> Any:
+            end = base if read is None else Point(read.last, read.end.hash)
+            with engine.begin() as connection:
+                checkpoints.hold(connection, policy.chain_id, held)
+                checkpoints.move(connection, policy.chain_id, end, mirror=policy.mirror)
+            return honest(engine, policy, end, base, read, *rest, **options)
 
-    _set(index, "commit", commit)
+        return commit
+
+    _everywhere("commit", hasty)
 
 
 def _merge_the_second_writer() -> None:
     """Lock the checkpoint, but take it wherever another writer has moved it."""
 
-    def hold(connection: Any, chain_id: int, _: Any) -> Any:
-        return checkpoints.hold_beyond(connection, chain_id, -1)
+    def merging(_: Any) -> Any:
+        def hold(connection: Any, chain_id: int, _: Any) -> Any:
+            return checkpoints.hold_beyond(connection, chain_id, -1)
 
-    _set(writing.checkpoints, "hold", hold)
+        return hold
+
+    _instead(checkpoints, "hold", merging)
 
 
 def _forget_the_orphans() -> None:
     """Delete orphaned logs without folding their keys again."""
-    honest = projections.touch
 
-    def touch(*args: Any, **options: Any) -> None:
-        if not options.get("orphaned"):
-            honest(*args, **options)
+    def forgetting(honest: Any) -> Any:
+        def touch(*arguments: Any, **options: Any) -> Any:
+            if not options.get("orphaned"):
+                return honest(*arguments, **options)
+            return None
 
-    _set(projections, "touch", touch)
+        return touch
+
+    _instead(projections, "touch", forgetting)
 
 
-def _set(where: Any, name: str, value: Any) -> None:
+def _instead(where: Any, name: str, wrap: Callable[[Any], Any]) -> None:
     if not hasattr(where, name):
         raise AssertionError(f"the indexer has no {name} any more: this mutation breaks nothing")
-    setattr(where, name, value)
+    setattr(where, name, wrap(getattr(where, name)))
+
+
+def _everywhere(name: str, wrap: Callable[[Any], Any]) -> None:
+    """Wrap a function of the steps in each of their modules that knows it."""
+    known = [
+        module
+        for path, module in sys.modules.items()
+        if path.startswith("lightchallenge_dagster.steps.index") and hasattr(module, name)
+    ]
+    if not known:
+        raise AssertionError(f"the indexer has no {name} any more: this mutation breaks nothing")
+    wrapped = wrap(getattr(known[0], name))
+    for module in known:
+        setattr(module, name, wrapped)
 
 
 MUTATIONS: dict[str, Callable[[], None]] = {

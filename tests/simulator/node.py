@@ -14,7 +14,10 @@ class Refused(Exception):
 
 
 class Node:
-    """One keep-alive connection, for one thread. As little HTTP as anvil needs: it is asked often."""
+    """One keep-alive connection, for one thread.
+
+    As little HTTP as anvil needs, because it is asked often.
+    """
 
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)

@@ -14,7 +14,7 @@ import socket
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from tests.simulator.node import Node
 
@@ -62,8 +62,9 @@ class _Connection:
 
 
 class Proxy:
-    """``url(MAIN)`` and ``url(LAGGING)`` lead to one anvil. ``counts`` says how often what went wrong.
+    """``url(MAIN)`` and ``url(LAGGING)`` lead to one anvil.
 
+    ``counts`` says how often what went wrong.
     ``before_request`` is called before each request is answered, with the number of the request
     since ``begin``.
     """
@@ -115,7 +116,11 @@ class Proxy:
         accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection = _Connection(accepted)
         self._connections.add(accepted)
-        self.selector.register(accepted, selectors.EVENT_READ, lambda _: self._read(connection))
+
+        def readable(_: Any) -> None:
+            self._read(connection)
+
+        self.selector.register(accepted, selectors.EVENT_READ, readable)
 
     def _drop(self, connection: _Connection) -> None:
         self._connections.discard(connection.socket)
@@ -157,22 +162,22 @@ class Proxy:
     def _answer(self, endpoint: str, body: bytes) -> tuple[bytes, bool] | None:
         """The bytes to send and whether to cut the connection; None to say nothing."""
         asked = json.loads(body)
-        calls: list[dict[str, Any]] = asked if isinstance(asked, list) else [asked]
+        is_batch = isinstance(asked, list)
+        calls = cast("list[dict[str, Any]]", asked if is_batch else [asked])
         answers = self._honest(endpoint, calls)
-        kind = None if self._quiet else self._pick(calls, isinstance(asked, list))
+        kind = None if self._quiet else self._pick(calls, is_batch)
         if kind is not None:
             done = getattr(self, f"_{kind}", None)
             if kind in _TRANSPORT:
                 self.counts[kind] += 1
-                return _TRANSPORT[kind](answers if isinstance(asked, list) else answers[0])
+                return _TRANSPORT[kind](answers if is_batch else answers[0])
             assert done is not None, kind
             changed = done(calls, answers)
             if changed is not None:
                 self.counts[kind] += 1
                 answers = changed
-        result: Any = answers if isinstance(asked, list) or not answers else answers[0]
-        if isinstance(asked, list) and kind == "batch_refused":
-            result = answers[0]
+        refused = is_batch and kind == "batch_refused"
+        result: Any = answers if is_batch and not refused else answers[0]
         return _http(200, json.dumps(result).encode()), False
 
     def _pick(self, calls: list[dict[str, Any]], is_batch: bool) -> str | None:
@@ -182,7 +187,8 @@ class Proxy:
         # Logs are asked for seldom, and it is they that may not be lost.
         if happens >= self._nature.rate * (2 if "eth_getLogs" in methods else 1):
             return None
-        kinds = list[str](_ANY)
+        # A timeout costs real time, so it is drawn half as often as the others.
+        kinds = [kind for kind in _ANY if kind != "timeout"] + list(_ANY)
         if "eth_getLogs" in methods:
             kinds += _LOGS * 3
         if "eth_getBlockByNumber" in methods:
@@ -210,15 +216,17 @@ class Proxy:
             else:
                 answers[at] = answer
         for at, answer in self._node.answers(upstream).items():
-            answers[at] = dict(answer, id=calls[at]["id"])
+            answer["id"] = calls[at]["id"]
+            answers[at] = answer
         for at, call in enumerate(calls):
             if "result" not in answers[at]:
                 continue
             if endpoint == MAIN and not self._quiet and nature.cap:
                 self._cap(call, answers[at])
+            result = answers[at]["result"]
             past = self._answered[json.dumps([call["method"], call["params"]])]
-            if not past or past[-1] != answers[at]["result"]:
-                past.append(answers[at]["result"])
+            if not past or past[-1] != result:
+                past.append(result)
         return [answers[at] for at in range(len(calls))]
 
     def _cap(self, call: dict[str, Any], answer: dict[str, Any]) -> None:
@@ -282,9 +290,14 @@ class Proxy:
     def _logs(
         self, calls: list[Any], answers: list[Any], least: int
     ) -> tuple[int, list[Any]] | None:
-        at = self._one(calls, answers, "eth_getLogs")
-        if at is None or len(answers[at]["result"]) < least:
+        fit = [
+            at
+            for at, call in enumerate(calls)
+            if call["method"] == "eth_getLogs" and len(answers[at].get("result") or ()) >= least
+        ]
+        if not fit:
             return None
+        at = self._rng.choice(fit)
         return at, list(answers[at]["result"])
 
     def _error_internal(self, calls: list[Any], answers: list[Any]) -> list[Any]:

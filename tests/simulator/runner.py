@@ -9,12 +9,14 @@ from __future__ import annotations
 import contextlib
 import random
 import resource
+import selectors
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field, fields
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from lightchallenge_dagster.devnet.processes import Postgres, start_postgres
 from lightchallenge_dagster.devnet.supervisor import Supervisor
@@ -56,7 +58,7 @@ class Result:
     def plain(self) -> dict[str, Any]:
         """As JSON can hold it (``asdict`` makes nonsense of a Counter)."""
         return {
-            one.name: dict(value) if isinstance(value, Counter) else value
+            one.name: dict(cast("Counter[str]", value)) if isinstance(value, Counter) else value
             for one in fields(self)
             for value in (getattr(self, one.name),)
         }
@@ -101,7 +103,7 @@ class Arena:
 
 
 @contextlib.contextmanager
-def arena(directory: Path) -> Iterator[Arena]:
+def arena(directory: Path) -> Generator[Arena]:
     """An arena whose servers end with the block."""
     with Supervisor(directory) as supervisor:
         yield Arena(supervisor)
@@ -184,7 +186,7 @@ class _Play:
         for plan in plans:
             life = indexer.start(self.settings, plan, proxy.close_in_child)
             lives.append(life)
-            proxy.selector.register(life.pipe, 1, lambda _, life=life: self._heard(life))
+            proxy.selector.register(life.pipe, selectors.EVENT_READ, partial(self._heard, life))
         self.result.lives += len(lives)
         at_request = proxy.requests + rng.randint(1, 40) if kill and rng.random() < 0.2 else 0
         at_time = time.monotonic() + rng.uniform(0, 0.25) if kill and rng.random() < 0.12 else 0.0
@@ -217,7 +219,7 @@ class _Play:
                     self._wrong(f"crash in {report.get('operation')}: {report['crash']}")
         return lives
 
-    def _heard(self, life: Life) -> None:
+    def _heard(self, life: Life, _: object) -> None:
         if life.read():
             self.arena.proxy.selector.unregister(life.pipe)
             life.bury()
@@ -314,12 +316,23 @@ class _Play:
         ]
 
 
-def run(arena: Arena, seed: int, *, mutation: str | None = None, keep: bool = False) -> Result:
-    """Play ``seed`` to its end; ``keep`` leaves its database for whoever wants to look."""
+def run(
+    arena: Arena,
+    seed: int,
+    *,
+    mutation: str | None = None,
+    scale: float = 1.0,
+    keep: bool = False,
+) -> Result:
+    """Play ``seed`` to its end; ``keep`` leaves its database for whoever wants to look.
+
+    ``mutation`` names a way to break the indexer, ``scale`` shortens the seed's schedule.
+    """
     arena.next()
     started, used = time.monotonic(), _cpu()
     counts = Counter(arena.proxy.counts)
     play = _Play(arena, seed, mutation)
+    play.length = int(play.length * scale)
     try:
         play.play()
     finally:

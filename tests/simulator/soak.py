@@ -7,11 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import multiprocessing
 import multiprocessing.connection
-import shutil
-import signal
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -20,6 +16,8 @@ from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from tests.simulator.worker import Worker
 
 ROOT = Path(__file__).resolve().parents[2]
 FINISHED = ROOT / ".local" / "soak-index.jsonl"
@@ -59,21 +57,19 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _one(console: Console, seed: int, mutation: str | None) -> int:
-    from tests.simulator.runner import arena, run
-
-    folder = Path(tempfile.mkdtemp(prefix="simulator-"))
+    worker = Worker()
     try:
-        with arena(folder) as servers:
-            result = run(servers, seed, mutation=mutation)
+        worker.ask(seed, mutation=mutation)
+        result = worker.answer()
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
-    for name, value in result.plain().items():
+        worker.close()
+    for name, value in result.items():
         if name != "differences":
             console.print(f"{name:>12}  {value}")
-    for difference in result.differences:
+    for difference in result["differences"]:
         console.print(f"[red]DIFFERS[/red] seed {seed}", highlight=False)
         console.print(difference, markup=False, highlight=False, soft_wrap=True)
-    return 1 if result.differences else 0
+    return 1 if result["differences"] else 0
 
 
 def _finished(first: int, seeds: int) -> dict[int, dict[str, Any]]:
@@ -104,9 +100,12 @@ def _soak(console: Console, options: argparse.Namespace) -> int:
     deadline = time.monotonic() + options.minutes * 60 - SLACK_S
     played: list[dict[str, Any]] = []
     columns = (
-        TextColumn("soak-index"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"),
+        TextColumn("soak-index"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.description}"),
         TimeElapsedColumn(),
-    )  # fmt: skip
+    )
     with (
         FINISHED.open("a", encoding="utf-8") as file,
         Progress(*columns, console=console, refresh_per_second=1) as progress,
@@ -136,62 +135,25 @@ def _played(
     seeds: list[int], workers: int, deadline: float, mutation: str | None
 ) -> Iterator[dict[str, Any]]:
     """Results as they come, until all seeds are played or the time is over."""
-    context = multiprocessing.get_context("spawn")
-    waiting, busy = list(seeds), dict[Any, tuple[Any, int]]()
+    waiting = list(seeds)
+    busy: dict[Any, Worker] = {}
 
-    def employ() -> None:
-        ours, theirs = context.Pipe()
-        process = context.Process(target=_work, args=(theirs, mutation), daemon=False)
-        process.start()
-        theirs.close()
-        give(ours, process)
-
-    def give(pipe: Any, process: Any) -> None:
+    def give(worker: Worker) -> None:
         if waiting and time.monotonic() < deadline:
-            seed = waiting.pop(0)
-            pipe.send(seed)
-            busy[pipe] = (process, seed)
+            worker.ask(waiting.pop(0), mutation=mutation)
+            busy[worker.pipe] = worker
         else:
-            pipe.send(None)
-            pipe.close()
-            process.join(30)
+            worker.close()
 
     for _ in range(max(1, min(workers, len(seeds)))):
-        employ()
+        give(Worker())
     while busy:
         for pipe in multiprocessing.connection.wait(list(busy)):
-            process, seed = busy.pop(pipe)
-            try:
-                yield pipe.recv()
-            except EOFError:
-                # Its servers broke, or it was killed: the seed is not done, the others go on.
-                process.join(30)
-                yield _broken(seed, f"the worker ended with exit code {process.exitcode}")
-                employ()
-            else:
-                give(pipe, process)
-
-
-def _broken(seed: int, why: str) -> dict[str, Any]:
-    from tests.simulator.runner import Result
-
-    return Result(seed, strict=False, differences=[f"no result: {why}"]).plain()
-
-
-def _work(pipe: Any, mutation: str | None) -> None:
-    """A worker: servers of its own, one seed after the other. One thread: it forks."""
-    from tests.simulator.runner import arena, run
-
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    folder = Path(tempfile.mkdtemp(prefix="simulator-"))
-    try:
-        with arena(folder) as servers:
-            while (seed := pipe.recv()) is not None:
-                pipe.send(run(servers, seed, mutation=mutation).plain())
-    except (EOFError, BrokenPipeError):
-        pass
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+            worker = busy.pop(pipe)
+            result = worker.answer()
+            yield result
+            # One whose servers broke is gone: the seed is not done, the others go on.
+            give(worker if worker.alive else Worker())
 
 
 def _summary(console: Console, results: list[dict[str, Any]], wanted: int) -> None:
@@ -212,9 +174,7 @@ def _summary(console: Console, results: list[dict[str, Any]], wanted: int) -> No
     )
     if depths:
         deciles = [depths[len(depths) * n // 10] for n in range(1, 10)]
-        console.print(
-            f"reorgs {len(depths)}: depth {depths[0]} to {depths[-1]}, deciles {deciles}"
-        )
+        console.print(f"reorgs {len(depths)}: depth {depths[0]} to {depths[-1]}, deciles {deciles}")
     for name, title in (("kills", "SIGKILLs"), ("refusals", "refusals"), ("faults", "faults")):
         counts = ", ".join(f"{key} {count}" for key, count in sorted(totals[name].items()))
         console.print(f"{title} {sum(totals[name].values())}: {counts}")
