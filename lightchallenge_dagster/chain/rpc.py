@@ -70,6 +70,7 @@ class Rpc:
         timeout_s: float = 20.0,
         *,
         retries: int = 2,
+        patience_s: float = pacing.RETRY_AFTER_MAX_S,
         chain_id: int | None = None,
         max_block_range: int = 2000,
         max_answer_bytes: int = MAX_ANSWER_BYTES,
@@ -84,6 +85,7 @@ class Rpc:
         self._scrubber = Scrubber(listed)
         self._transport = Transport(timeout_s, max_answer_bytes)
         self._retries = retries
+        self._patience_s = patience_s
         self._chain_id = chain_id
         self._sleep = sleep
         self._clock = clock
@@ -273,10 +275,10 @@ class Rpc:
         ready = [one for one in turn if not one.wait_left_s()]
         wait = pacing.backoff_s(round_, self._chance()) if round_ and turn else 0.0
         if turn and not ready:
-            if not self._retries:
+            soonest = min(turn, key=Endpoint.wait_left_s)
+            if not self._retries or soonest.wait_left_s() > self._patience_s:
                 return []
-            ready = [min(turn, key=Endpoint.wait_left_s)]
-            wait = max(wait, ready[0].wait_left_s())
+            ready, wait = [soonest], max(wait, soonest.wait_left_s())
         if wait > 0:
             self._sleep(wait)
         return ready

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from lightchallenge_dagster.chain.rpc import Rpc
     from lightchallenge_dagster.steps.index import IndexPolicy
 
+_TIMEOUT_S, _HASTY_TIMEOUT_S = 20.0, 5.0
+_PATIENCE_S, _HASTY_PATIENCE_S = 60.0, 1.0
+
 
 class ChainResource(ConfigurableResource):  # pyright: ignore[reportMissingTypeArgument]
     """JSON-RPC behind ``LCAI_RPC`` and the addresses of the deployed contracts."""
@@ -35,9 +38,10 @@ class ChainResource(ConfigurableResource):  # pyright: ignore[reportMissingTypeA
     verify_behind_blocks: int = 64
     seed_lookback: int = 50_000
 
-    def rpc(self) -> Rpc:
+    def rpc(self, *, hasty: bool = False) -> Rpc:
         """The endpoints of ``LCAI_RPC``; one that is not on ``chain_id`` will not be believed.
 
+        ``hasty`` is for a sensor's tick, which had better fail than wait: the next one comes soon.
         Raises ``SettingsError`` when none is set or the list is not one.
         """
         from lightchallenge_dagster.chain.rpc import Rpc
@@ -45,14 +49,18 @@ class ChainResource(ConfigurableResource):  # pyright: ignore[reportMissingTypeA
         if not self.rpc_url:
             raise SettingsError("LCAI_RPC is not set; see docs/configuration.md")
         return Rpc(
-            rpc_urls(self.rpc_url), chain_id=self.chain_id, max_block_range=self.max_block_range
+            rpc_urls(self.rpc_url),
+            timeout_s=_HASTY_TIMEOUT_S if hasty else _TIMEOUT_S,
+            patience_s=_HASTY_PATIENCE_S if hasty else _PATIENCE_S,
+            chain_id=self.chain_id,
+            max_block_range=self.max_block_range,
         )
 
-    def reader(self) -> ChainReader:
-        """Blocks and logs."""
+    def reader(self, *, hasty: bool = False) -> ChainReader:
+        """Blocks and logs; ``hasty`` as for ``rpc``."""
         from lightchallenge_dagster.chain.reader import ChainReader
 
-        return ChainReader(self.rpc())
+        return ChainReader(self.rpc(hasty=hasty))
 
     def now_ts(self) -> int:
         """Chain time: the newest block's timestamp. Contracts compare against it, so we do."""

@@ -60,7 +60,7 @@ def block_sensor(interval_s: int) -> SensorDefinition:
         if token is None:
             return SkipReason("in flight: a run is indexing a range")
         try:
-            reader = chain.reader()
+            reader = chain.reader(hasty=True)
             with endpoints_remembered(engine, chain.chain_id, reader.rpc):
                 outlook = index.look(engine, reader, policy)
         except BaseException:
@@ -105,7 +105,7 @@ def verification_sensor(interval_s: int) -> SensorDefinition:
         if token is None:
             return SkipReason("in flight: a run is reading blocks again")
         try:
-            reader = chain.reader()
+            reader = chain.reader(hasty=True)
             with endpoints_remembered(engine, chain.chain_id, reader.rpc):
                 outlook = verify.look(
                     engine, reader, chain.index_policy(), behind=chain.verify_behind_blocks

@@ -295,3 +295,20 @@ def test_who_may_not_wait_does_not_ask_before_its_time(server: HttpNode) -> None
     time.now += 30
     assert rpc.call("eth_blockNumber") == "0x1"
     assert time.sleeps == []
+
+
+def test_who_has_no_patience_gives_up_at_once_when_asked_for_more_of_it(server: HttpNode) -> None:
+    server.headers = {"Retry-After": "30"}
+    server.answers = [status(429)]
+    time = Time()
+    rpc = server.rpc(patience_s=1.0, **time.options())
+    with pytest.raises(RpcUnavailable, match="HTTP 429"):
+        rpc.call("eth_blockNumber")
+    with pytest.raises(RpcUnavailable, match="stay away"):
+        rpc.call("eth_blockNumber")
+    assert (len(server.requests), time.sleeps) == (1, [])
+    server.headers = {}
+    server.answers = [status(503), ok("0x1")]
+    time.now += 30
+    assert rpc.call("eth_blockNumber") == "0x1", "a short wait is no matter of patience"
+    assert time.sleeps == [0.2]

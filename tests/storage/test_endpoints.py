@@ -141,6 +141,19 @@ def test_an_endpoint_goes_on_resting_in_the_next_process(
         down.stop()
 
 
+def test_failures_of_long_ago_do_not_lengthen_the_next_rest(database: Engine) -> None:
+    rpc = Rpc(TWO)
+    for _ in range(5):
+        rpc.endpoint.failed("timeout", "late", took_s=0, wait_s=0, chance=0.0)
+    save(database, rpc)
+    assert load(database, Rpc(TWO)).endpoint.failures == 5
+    with database.begin() as connection:
+        connection.execute(
+            text("update pipeline.rpc_endpoints set last_error_at = now() - interval '16 minutes'")
+        )
+    assert load(database, Rpc(TWO)).endpoint.failures == 0
+
+
 def test_chains_are_kept_apart(database: Engine) -> None:
     rpc = Rpc(TWO)
     rpc.range = rpc.range.refused(300)
