@@ -9,12 +9,17 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine
 
+from lightchallenge_dagster.chain.rpc import Rpc
 from lightchallenge_dagster.devnet.deploy import deploy
 from lightchallenge_dagster.devnet.network import Network
 from lightchallenge_dagster.devnet.processes import Anvil
+from lightchallenge_dagster.rules.reorg import Point
 from lightchallenge_dagster.steps import index
-from lightchallenge_dagster.steps.index import ReorgTooDeep
+from lightchallenge_dagster.steps.index import ReorgPastFinality, ReorgTooDeep
+from lightchallenge_dagster.steps.indexing.write import commit
+from lightchallenge_dagster.storage import checkpoints
 from tests.steps.index_world import World, open_world
+from tests.steps.lying_node import Lie, LyingNode, Params, Refusal
 
 ETH = 10**18
 
@@ -263,6 +268,153 @@ def test_a_reorg_deeper_than_the_window_stops_the_indexer_and_changes_nothing(
     (noted,) = world.rows("select stopped_reason, stopped_at from pipeline.checkpoints")
     assert "Nothing was undone" in noted["stopped_reason"]
     assert noted["stopped_at"] is not None
+
+
+# ── Finality ──
+
+
+def finality(number: Callable[[], int | None]) -> Lie:
+    """The chain calls the block of this number final; None: it knows no such thing."""
+
+    def lie(method: str, params: Params, truth: Callable[[], Any]) -> Any:
+        if params[:1] != ["finalized"]:
+            return truth()
+        at = number()
+        if at is None:
+            raise Refusal("finalized block not found", -39001)
+        params[0] = hex(at)
+        return truth()
+
+    return lie
+
+
+@pytest.fixture
+def node(world: World) -> Iterator[LyingNode]:
+    with LyingNode(world.deployment.rpc_url).serving() as lying:
+        honest_rpc, world.rpc = world.rpc, Rpc(lying.url)
+        yield lying
+        world.rpc.close()
+        world.rpc = honest_rpc
+
+
+def watermark(world: World) -> tuple[int, str] | None:
+    (row,) = world.rows(
+        "select finalized_number as n, finalized_hash as h from pipeline.checkpoints"
+    )
+    return None if row["n"] is None else (row["n"], row["h"])
+
+
+def test_the_watermark_of_final_blocks_rises_with_the_tag_as_far_as_blocks_are_indexed(
+    world: World, node: LyingNode
+) -> None:
+    client = world.client
+    careful = replace(world.policy, confirmations=5)
+    client.node.call("anvil_mine", hex(30))
+    head = client.node.block_number()
+    final: list[int | None] = [None]
+    node.lie = finality(lambda: final[0])
+    world.follow(policy=careful)
+    assert watermark(world) is None
+
+    for tag, expected in (
+        (head - 20, head - 20),
+        (head - 25, head - 20),  # never back
+        (head, None),  # as far as is indexed
+    ):
+        final[0] = tag
+        client.node.call("evm_mine")
+        (world.look if tag == head else world.follow)(policy=careful)
+        held = index.checkpoint(world.engine, careful)
+        assert held is not None
+        number = held.number if expected is None else expected
+        assert watermark(world) == (number, world.reader.block(number).hash)
+
+
+@pytest.mark.parametrize("sees", ["look", "follow"])
+def test_a_reorg_below_a_final_block_stops_the_indexer_and_changes_nothing(
+    world: World, node: LyingNode, sees: str
+) -> None:
+    (alice,) = world.funded("alice")
+    client = world.client
+    back = fork(world)
+    parted = client.node.block_number()
+    client.create_challenge(alice)
+    client.node.call("anvil_mine", hex(6))
+    node.lie = finality(lambda: parted + 3)
+    world.follow()
+    before = world.state()
+
+    back()
+    mine_past_checkpoint(world)
+    with pytest.raises(ReorgPastFinality, match=f"below block {parted + 3}"):
+        getattr(world, sees)()
+
+    assert without_stop(world) == before
+    (noted,) = world.rows("select stopped_reason from pipeline.checkpoints")
+    assert "Nothing was undone" in noted["stopped_reason"]
+    with world.engine.connect() as connection:
+        held = checkpoints.standing(connection, world.policy.chain_id)
+    assert held is not None
+    ancestor = Point(parted, world.reader.block(parted).hash)
+    with pytest.raises(ReorgPastFinality):
+        commit(world.engine, world.policy, held.point, ancestor, None, [])
+    assert without_stop(world) == before
+
+
+def test_a_reorg_above_the_final_block_is_followed(world: World, node: LyingNode) -> None:
+    (alice,) = world.funded("alice")
+    back = fork(world)
+    parted = world.client.node.block_number()
+    world.client.create_challenge(alice)
+    node.lie = finality(lambda: parted)
+    world.follow()
+
+    back()
+    mine_past_checkpoint(world)
+
+    assert world.follow().reorg_depth > 0
+    assert watermark(world) == (parted, world.reader.block(parted).hash)
+
+
+def test_what_stopped_the_indexer_is_forgotten_once_the_chain_agrees_again(world: World) -> None:
+    world.follow()
+    stop = "update pipeline.checkpoints set stopped_reason = 'once', stopped_at = now()"
+    for goes_on in (world.look, world.follow):
+        world.run(stop)
+        goes_on()
+        assert world.rows("select stopped_reason, stopped_at from pipeline.checkpoints") == [
+            {"stopped_reason": None, "stopped_at": None}
+        ]
+    world.run(stop)
+    world.client.node.call("evm_mine")
+    world.look()
+    assert world.rows("select stopped_reason from pipeline.checkpoints") == [
+        {"stopped_reason": None}
+    ]
+
+
+def test_an_endpoint_on_a_fork_below_final_blocks_stops_nothing_while_another_agrees(
+    world: World, node: LyingNode
+) -> None:
+    (alice,) = world.funded("alice")
+    node.lie = finality(world.client.node.block_number)
+    world.client.create_challenge(alice)
+    world.follow()
+    world.client.node.call("evm_mine")
+
+    def forked(method: str, params: Params, truth: Callable[[], Any]) -> Any:
+        block = truth()
+        if method == "eth_getBlockByNumber" and block:
+            return block | {"hash": "0x" + block["hash"][:1:-1]}
+        return block
+
+    node.lie = forked
+    world.rpc = Rpc([node.url, world.deployment.rpc_url])
+    assert not world.look().waiting
+    assert world.rows("select stopped_reason from pipeline.checkpoints") == [
+        {"stopped_reason": None}
+    ]
+    assert world.follow().lag_blocks == 0
 
 
 def test_a_node_behind_the_checkpoint_is_not_a_reorg(world: World) -> None:
