@@ -61,7 +61,8 @@ class EventSpec:
     ``signature`` is Solidity's, with ``indexed`` and argument names. ``challenge_id``,
     ``account`` and ``request_id`` name the argument that holds each, if there is one;
     ``snapshot`` says what has to be read from the contract when the log is fetched, because the
-    event itself does not carry it.
+    event itself does not carry it. ``limits`` names arguments and the largest value of each that
+    means something: with a larger one no row can follow from the event, so it gets a ``problem``.
     """
 
     role: str
@@ -70,10 +71,13 @@ class EventSpec:
     account: str | None = None
     request_id: str | None = None
     snapshot: SnapshotKind | None = None
+    limits: tuple[tuple[str, int], ...] = ()
 
 
 class DecodedEvent(msgspec.Struct, frozen=True, gc=False):
     """What a log says. ``event`` is None, and ``problem`` says why, when it could not be decoded.
+
+    A ``problem`` beside an ``event`` says why no row follows from what was decoded.
 
     ``args`` holds every argument by its Solidity name: integers as decimal strings, addresses and
     bytes as lowercase hex, booleans as they are. ``challenge_id`` is None where the event has
@@ -99,6 +103,12 @@ def _legacy(name: str) -> EventSpec:
     signature = f"{name}(uint256 indexed id, address indexed who, uint256 amount)"
     return EventSpec(LEGACY_ROLE, signature, "id", "who")
 
+
+ACHIEVEMENT_TYPES = ("completion", "victory")
+"""The types of an achievement, by the contract's number. It may know more one day; we do not."""
+
+_MINTED = (("tokenId", BIGINT_MAX), ("challengeId", BIGINT_MAX))
+_TYPED = (*_MINTED, ("aType", len(ACHIEVEMENT_TYPES) - 1))
 
 _USER_AMOUNT = "(uint256 indexed id, address indexed user, uint256 amount)"
 
@@ -218,6 +228,7 @@ SPECS: tuple[EventSpec, ...] = (
         " address indexed recipient, uint8 aType)",
         "challengeId",
         "recipient",
+        limits=_TYPED,
     ),
     EventSpec(
         "achievement",
@@ -225,6 +236,7 @@ SPECS: tuple[EventSpec, ...] = (
         "challengeId",
         "to",
         snapshot="achievement",
+        limits=_MINTED,
     ),
     # MetadataRegistry
     EventSpec(
@@ -283,6 +295,13 @@ def decode(log: RawLog, role: str) -> DecodedEvent:
         return layout.decode(log)
     except _Unfit as unfit:
         return DecodedEvent(None, problem=f"{layout.event}: {unfit}")
+
+
+def achievement_problem(a_type: int) -> str | None:
+    """Why no row follows from a mint of this type, if none does (for a type read beside a log)."""
+    if a_type < len(ACHIEVEMENT_TYPES):
+        return None
+    return f"its type is {a_type}, the largest known is {len(ACHIEVEMENT_TYPES) - 1}"
 
 
 def may_contain(bloom: str, address: str, topics: Iterable[str]) -> bool:
@@ -370,7 +389,14 @@ class _Layout:
             int(args[spec.request_id]) if spec.request_id else None,
             args,
             spec.snapshot,
+            self._beyond(args) if spec.limits else None,
         )
+
+    def _beyond(self, args: Mapping[str, Any]) -> str | None:
+        for name, limit in self.spec.limits:
+            if int(args[name]) > limit:
+                return f"{self.event}: {name} is {args[name]}, the largest known is {limit}"
+        return None
 
     def _require_form(self, log: RawLog) -> None:
         """Raise ``_Unfit`` with the part of the log that has not the form of the event."""
@@ -518,7 +544,8 @@ def _layout(spec: EventSpec) -> _Layout:
         argument.name: slice(start, start + _WORD)
         for argument, start in zip(indexed + plain, starts, strict=True)
     }
-    for pointer in (spec.challenge_id, spec.account, spec.request_id):
+    limited = [name for name, _ in spec.limits]
+    for pointer in (spec.challenge_id, spec.account, spec.request_id, *limited):
         if pointer is not None and pointer not in cuts:
             raise ValueError(f"{spec.signature} has no argument {pointer!r}")
     return _Layout(

@@ -22,6 +22,7 @@ from lightchallenge_dagster.rules.events import (
     SPECS,
     EventSpec,
     RawLog,
+    achievement_problem,
     bloom_of,
     decode,
     is_registered,
@@ -79,7 +80,9 @@ def test_every_event_says_what_was_emitted(spec: EventSpec, data: st.DataObject)
 
     decoded = decode(log_of(spec, values), spec.role)
 
-    assert decoded.problem is None
+    limits = dict(spec.limits)
+    beyond = [name for name, most in limits.items() if values[name] > most]
+    assert (decoded.problem is not None) == bool(beyond)
     assert decoded.event == f"{CONTRACTS[spec.role]}.{spec.signature.partition('(')[0]}"
     assert decoded.args == {name: shown(value) for name, value in values.items()}
     if spec.account:
@@ -242,3 +245,16 @@ def test_a_bloom_of_logs_may_contain_them_and_an_empty_one_nothing() -> None:
     assert not may_contain(bloom, "0x" + "77" * 20, [topic_of("ChallengePay.Joined")])
     assert not may_contain(bloom, ADDRESS, [topic_of("ChallengePay.Canceled")])
     assert not may_contain("0x" + "00" * 256, ADDRESS, [topic_of("ChallengePay.Joined")])
+
+
+def test_a_mint_that_no_row_can_follow_from_is_decoded_and_has_a_problem() -> None:
+    spec = next(spec for spec in SPECS if spec.signature.startswith("AchievementMinted("))
+    mint = {"tokenId": 3, "challengeId": 2, "recipient": ADDRESS, "aType": 1}
+    assert decode(log_of(spec, mint), "achievement").problem is None
+    for name, value in (("aType", 2), ("tokenId", BIGINT_MAX + 1), ("challengeId", 2**255)):
+        decoded = decode(log_of(spec, {**mint, name: value}), "achievement")
+        assert decoded.event == "ChallengeAchievement.AchievementMinted"
+        assert decoded.args is not None and decoded.args[name] == str(value)
+        assert decoded.problem is not None and f"{name} is {value}" in decoded.problem
+    assert achievement_problem(0) is achievement_problem(1) is None
+    assert "its type is 2" in str(achievement_problem(2))

@@ -265,6 +265,123 @@ def test_winners_losers_and_their_treasury_claims_equal_the_events(world: World)
     ]
 
 
+def totals(world: World) -> dict[tuple[int, str], tuple[int, int, int, int]]:
+    rows = world.rows("select * from pipeline.claim_totals")
+    return {
+        (r["challenge_id"], r["subject"]): tuple(
+            int(r[name]) for name in ("granted_wei", "paid_wei", "total_wei", "waiting_wei")
+        )  # type: ignore[misc]
+        for r in rows
+    }
+
+
+def test_totals_count_the_coins_of_a_paid_winner_once(world: World) -> None:
+    alice, bob, carol = world.funded("alice", "bob", "carol")
+    client = world.client
+    challenge = won(world, alice, bob, carol)
+    winner = client.claim_winner(alice, challenge)
+    # Alice is the creator too: her fee was granted when the challenge was finalized.
+    fee = client.eth_allowance(challenge, alice.address) - winner
+    assert fee > 0
+    loser = client.claim_loser(bob, challenge)
+    world.follow()
+    assert totals(world) == {
+        (challenge, alice.address): (winner, 0, winner, winner),
+        (challenge, bob.address): (loser, 0, loser, loser),
+    }
+
+    part = winner // 3
+    client.claim_eth(alice, challenge, part)
+    client.claim_eth(bob, challenge)
+    world.follow()
+    assert totals(world) == {
+        (challenge, alice.address): (winner, part, winner, winner - part),
+        (challenge, bob.address): (loser, loser, loser, 0),
+    }
+
+    client.claim_eth(alice, challenge)
+    client.auto_distribute(alice, challenge, [], [carol.address])
+    world.follow()
+    assert totals(world) == {
+        (challenge, alice.address): (winner, winner + fee, winner + fee, 0),
+        (challenge, bob.address): (loser, loser, loser, 0),
+        (challenge, carol.address): (loser, loser, loser, 0),
+    }
+
+
+def test_totals_of_coins_sent_on_and_of_claims_nobody_confirmed(world: World) -> None:
+    alice, bob = world.funded("alice", "bob")
+    client = world.client
+    challenge = client.create_challenge(alice, stake=2 * ETH)
+    client.join(bob, challenge, ETH)
+    client.cancel(alice, challenge)
+    client.claim_refund(alice, challenge)
+    client.claim_eth(alice, challenge, to=bob.address)
+    client.auto_refund(alice, challenge, [bob.address])
+    world.run(
+        "insert into public.claims (challenge_id, subject, claim_type, amount_wei, source)"
+        " values (900, '0xAB', 'winner', 5, 'ui'), (901, '0xAB', 'cashback', 7, 'indexer')"
+    )
+
+    world.follow()
+
+    assert totals(world) == {
+        (challenge, alice.address): (2 * ETH, 0, 2 * ETH, 2 * ETH),
+        (challenge, bob.address): (ETH, 3 * ETH, 3 * ETH, 0),
+        (901, "0xab"): (0, 0, 0, 0),
+    }
+    (sums,) = world.rows(
+        "select sum(granted_wei) as granted, sum(paid_wei) as paid from pipeline.claim_totals"
+    )
+    assert (sums["granted"], sums["paid"]) == (3 * ETH, 3 * ETH)
+    assert world.rows(
+        "select challenge_id, legacy_wei from pipeline.claim_totals where legacy_wei > 0"
+    ) == [{"challenge_id": 901, "legacy_wei": 7}]
+
+
+def test_several_claims_of_a_type_add_up_and_are_listed(world: World) -> None:
+    (alice,) = world.funded("alice")
+    client = world.client
+    challenge = client.create_challenge(alice, stake=2 * ETH)
+    client.cancel(alice, challenge)
+    client.claim_refund(alice, challenge)
+    for part in (1, 2, 3):
+        client.claim_eth(alice, challenge, part)
+        if part == 2:
+            world.follow()
+
+    world.follow()
+
+    (row,) = world.rows("select * from public.claims where claim_type = 'treasury_eth'")
+    assert (row["amount_wei"], row["source"]) == (6, "indexer")
+    listed = row["metadata"]["events"]
+    assert [event["amount_wei"] for event in listed] == ["1", "2", "3"]
+    assert [event["event"] for event in listed] == ["Treasury.ClaimedETH"] * 3
+    assert row["tx_hash"] == listed[-1]["tx_hash"]
+    assert row["block_number"] == listed[-1]["block_number"] == client.node.block_number()
+
+
+def test_the_web_app_writing_a_claim_again_does_not_take_it_back(world: World) -> None:
+    (alice,) = world.funded("alice")
+    client = world.client
+    challenge = client.create_challenge(alice, stake=2 * ETH)
+    client.cancel(alice, challenge)
+    client.claim_refund(alice, challenge)
+    client.claim_eth(alice, challenge, ETH)
+    world.follow()
+    world.run("update public.claims set source = 'ui', amount_wei = 1")
+    client.claim_eth(alice, challenge, ETH)
+
+    world.follow()
+    index.rebuild(world.engine, world.policy, "claims")
+
+    rows = world.rows("select claim_type, amount_wei, source from public.claims")
+    assert {(r["claim_type"], int(r["amount_wei"]), r["source"]) for r in rows} == {
+        ("refund", 2 * ETH, "indexer"),
+        ("treasury_eth", 2 * ETH, "indexer"),
+    }
+
+
 def test_pre_v1_claims_keep_their_names_and_never_touch_a_status(world: World) -> None:
     (alice,) = world.funded("alice")
     challenge = world.client.create_challenge(alice)
@@ -449,6 +566,90 @@ def test_the_type_of_a_lone_admin_mint_is_read_from_the_contract(world: World) -
         "select token_id, recipient, achievement_type from public.achievement_mints"
     ) == [{"token_id": token, "recipient": bob.address, "achievement_type": "victory"}]
     assert index.rebuild(world.engine, policy, "achievement_mints").rows_changed == 0
+
+
+def test_a_mint_of_a_type_nobody_named_makes_no_row_and_says_so(world: World) -> None:
+    alice, bob = world.funded("alice", "bob")
+    minted = topic_of("ChallengeAchievement.AchievementMinted")
+    wallet = word(int(bob.address, 16))
+    odd = log_from(world.client, [minted, word(5), word(2), wallet], word(7)[2:])
+    world.client.node.transact(alice, odd, "0x")
+    policy = replace(world.policy, addresses={**world.policy.addresses, "achievement": odd})
+
+    report = world.follow(policy=policy)
+
+    assert report.undecoded == 1
+    (row,) = world.rows("select event, args, problem from pipeline.chain_logs where problem <> ''")
+    assert row["event"] == "ChallengeAchievement.AchievementMinted"
+    assert row["args"]["aType"] == "7"
+    assert row["problem"].endswith("aType is 7, the largest known is 1")
+    assert world.rows("select 1 from public.achievement_mints") == []
+
+
+def test_a_lone_admin_mint_of_a_type_nobody_named_says_so(world: World) -> None:
+    alice, bob = world.funded("alice", "bob")
+    topics = [
+        topic_of("ChallengeAchievement.AdminMinted"),
+        word(5),
+        word(int(bob.address, 16)),
+        word(2),
+    ]
+    lone = log_from(world.client, topics)
+    world.client.node.transact(alice, lone, "0x")
+    policy = replace(world.policy, addresses={**world.policy.addresses, "achievement": lone})
+
+    index.follow(
+        world.engine,
+        world.reader,
+        policy,
+        world.snapshot,
+        achievement=lambda asked: [(2, bob.address, 3, 0) for _ in asked],
+    )
+
+    (row,) = world.rows("select event, problem from pipeline.chain_logs where problem <> ''")
+    assert row["event"] == "ChallengeAchievement.AdminMinted"
+    assert row["problem"] == "its type is 3, the largest known is 1"
+    assert world.rows("select 1 from public.achievement_mints") == []
+
+
+def test_a_mint_that_an_earlier_indexer_wrote_without_its_token_is_completed(world: World) -> None:
+    alice, bob = world.funded("alice", "bob")
+    challenge = won(world, alice, bob)
+    world.run("alter table public.achievement_mints alter token_id drop not null")
+    world.run(
+        "alter table public.achievement_mints drop constraint if exists"
+        " achievement_mints_achievement_type_check"
+    )
+    world.run(
+        "insert into public.achievement_mints (challenge_id, recipient, achievement_type, tx_hash)"
+        " values (:c, :a, 'victory', '0xold'), (:c, :a, 'early_bird', null),"
+        " (:c, :b, 'victory', null)",
+        c=challenge,
+        a="0x" + alice.address[2:].upper(),
+        b=bob.address,
+    )
+    before = world.table("public.achievement_mints")
+    kept = world.client.node.call("evm_snapshot")
+    victory = world.client.mint_achievement(alice, challenge, "victory")
+    other = world.client.admin_mint(alice.address, challenge, "completion")
+
+    world.follow()
+
+    rows = world.rows("select * from public.achievement_mints order by token_id, id")
+    assert [(r["token_id"], r["recipient"], r["achievement_type"]) for r in rows] == [
+        (victory, alice.address, "victory"),
+        (other, alice.address, "completion"),
+        (None, "0x" + alice.address[2:].upper(), "early_bird"),
+        (None, bob.address, "victory"),
+    ]
+    assert rows[0]["id"] < rows[2]["id"] < rows[1]["id"]
+    assert index.rebuild(world.engine, world.policy, "achievement_mints").rows_changed == 0
+
+    # The mints are orphaned: the row is again what the earlier indexer wrote.
+    world.client.node.call("evm_revert", kept)
+    world.client.node.call("anvil_mine", "0x5")
+    world.follow()
+    assert world.table("public.achievement_mints") == before
 
 
 def test_times_beyond_a_bigint_mean_never_and_stop_nothing(world: World) -> None:

@@ -8,7 +8,12 @@ from typing import Any
 from msgspec.structs import replace
 
 from lightchallenge_dagster.chain.reader import BadAnswer, RawLog
-from lightchallenge_dagster.rules.events import DecodedEvent, decode, topic_of
+from lightchallenge_dagster.rules.events import (
+    DecodedEvent,
+    achievement_problem,
+    decode,
+    topic_of,
+)
 from lightchallenge_dagster.rules.reorg import Point
 from lightchallenge_dagster.steps.indexing.policy import IndexPolicy
 from lightchallenge_dagster.storage.blocks import IndexedLog
@@ -45,6 +50,9 @@ def describe(
         tokens = achievement([(int(raw[at].topics[1], 16), _block(raw[at])) for at in lone])
         for at, token in zip(lone, tokens, strict=True):
             beside[at] = {"a_type": str(token[2]), "block_number": raw[at].block_number}
+            problem = achievement_problem(token[2])
+            if problem is not None:
+                events[at] = replace(events[at], problem=problem)
     return [
         IndexedLog(log, event, timestamps[log.block_number], beside.get(at))
         for at, (log, event) in enumerate(zip(raw, events, strict=True))
