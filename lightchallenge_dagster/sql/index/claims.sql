@@ -59,7 +59,7 @@ folded as materialized (
            r.tx_hashes[cardinality(r.tx_hashes)] as tx_hash,
            r.amount_wei + case
                when (r.before ->> 'block_number')::bigint < :start_block
-                    and not lower(r.before ->> 'tx_hash') = any (r.tx_hashes)
+                    and coalesce(lower(r.before ->> 'tx_hash'), '') <> all (r.tx_hashes)
                then (r.before ->> 'amount_wei')::numeric else 0 end as total,
            case when jsonb_typeof(r.before -> 'metadata') = 'object'
                 then (r.before -> 'metadata') || r.listed else r.listed end as metadata
