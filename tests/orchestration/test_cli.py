@@ -9,6 +9,8 @@ from click.testing import CliRunner, Result
 
 from lightchallenge_dagster.cli import cli
 from lightchallenge_dagster.settings import NOT_USED, Settings, SettingsError, variables
+from tests import builders as b
+from tests.orchestration.conftest import World
 
 SECRET = "s3cret"
 
@@ -90,3 +92,43 @@ def test_a_value_that_no_step_could_work_with_is_refused_by_its_name(
     monkeypatch.setenv(name, value)
     with pytest.raises(SettingsError, match=name):
         Settings.load()
+
+
+@pytest.fixture
+def deployed(world: World, database_url: str, monkeypatch: pytest.MonkeyPatch) -> World:
+    """An environment that names this test's database and chain."""
+    devnet = world.devnet
+    for name, value in {
+        "DATABASE_URL": database_url,
+        "LCAI_RPC": world.anvil.url,
+        "LCAI_CHAIN_ID": str(devnet.chain_id),
+        "CHALLENGEPAY_ADDRESS": devnet.challengepay,
+        "TREASURY_ADDRESS": devnet.treasury,
+        "AIVM_INFERENCE_V2_ADDRESS": devnet.aivm_inference,
+        "AIVM_TASK_REGISTRY_ADDRESS": devnet.task_registry,
+        "CONFIRMATION_BLOCKS": "2",
+        "STATUS_INDEXER_SEED_LOOKBACK": "5",
+    }.items():
+        monkeypatch.setenv(name, value)
+    return world
+
+
+def test_the_checkpoint_is_seeded_from_the_command_line_as_the_runbook_says(
+    deployed: World,
+) -> None:
+    deployed.anvil.mine(20)
+    result = run("set-checkpoint")
+    head = deployed.anvil.block_number()
+    assert (result.exit_code, f"block {head - 6} is read next" in result.output) == (0, True)
+    rows = b.rows(deployed.database, "select block_number, first_block from pipeline.checkpoints")
+    assert rows == [(head - 7, head - 6)]
+
+
+def test_setting_the_checkpoint_forward_is_one_line_and_holds_nobody_up(deployed: World) -> None:
+    deployed.anvil.mine(20)
+    assert run("set-checkpoint").exit_code == 0
+    block = str(deployed.anvil.block_number() - 3)
+    result = run("set-checkpoint", "--block", block)
+    assert (result.exit_code, "were never read" in result.output) == (1, True)
+    assert len(result.output.splitlines()) == 1
+    assert run("set-checkpoint", "--look-back", "9").exit_code == 0, "the lease is free"
