@@ -407,8 +407,20 @@ def _stored_log(log: _Log) -> Row:
         "request_id": log.request,
         "args": log.args,
         "snapshot": log.snapshot,
-        "problem": log.event is None,
+        "problem": log.event is None or _makes_no_row(log),
     }
+
+
+def _makes_no_row(log: _Log) -> bool:
+    """A mint of a type nobody knows, or whose numbers no row can hold: flagged, not dropped."""
+    if log.event not in {
+        "ChallengeAchievement.AchievementMinted",
+        "ChallengeAchievement.AdminMinted",
+    }:
+        return False
+    args = log.args or {}
+    kind = int(args.get("aType") or (log.snapshot or {}).get("a_type") or 0)
+    return kind > 1 or max(int(args["tokenId"]), int(args["challengeId"])) > BIGINT
 
 
 def _created(canon: _Canon) -> dict[int, _Log]:
