@@ -495,8 +495,9 @@ def test_intents_can_be_advanced_only_when_there_is_something_to_see(
         with database.begin() as connection:
             connection.execute(
                 text("""
-                    insert into pipeline.checkpoints (chain_id, stream, block_number, block_hash)
-                    values (504, 'live', :block, '0x00')
+                    insert into pipeline.checkpoints
+                        (chain_id, stream, block_number, block_hash, first_block)
+                    values (504, 'live', :block, '0x00', 0)
                     on conflict (chain_id, stream) do update set block_number = :block
                 """),
                 {"block": block},
@@ -538,7 +539,11 @@ def test_the_indexers_confirmation_is_enough_and_another_block_is_not(
             {"number": number},
         )
         connection.execute(
-            text("insert into pipeline.checkpoints values (504, 'live', :number, '0x00')"),
+            text(
+                "insert into pipeline.checkpoints"
+                " (chain_id, stream, block_number, block_hash, first_block)"
+                " values (504, 'live', :number, '0x00', 0)"
+            ),
             {"number": number},
         )
     assert advanceable(database) == ["gift:1"]
