@@ -6,7 +6,7 @@ RUN := $(PYTHON) -m
 OR_NONE = || { code=$$?; [ $$code = 5 ] && [ -n "$(ARGS)" ]; }
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test bench-index check format lock clean
+.PHONY: help install demo test bench-index soak-index check format lock clean
 
 help: ## Show this text
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1  	\2/p' Makefile
@@ -24,6 +24,9 @@ test: install ## Run the tests (ARGS="-k words" picks some)
 
 bench-index: install ## Measure the indexer (ARGS="--help" shows its parts)
 	@$(RUN) benchmarks.index $(ARGS)
+
+soak-index: install ## Seeds of a misbehaving chain against the indexer; resumes (ARGS="--help")
+	@$(RUN) tests.simulator $(ARGS)
 
 check: install ## Types, lint, format, import rings, contracts
 	$(RUN) ruff check .

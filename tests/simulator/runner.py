@@ -174,7 +174,7 @@ class _Play:
                 operations.append(("heal", first, first + rng.choice((0, 5, 60))))
             else:
                 operations.append(("rebuild", rng.choice(indexer.PROJECTIONS)))
-        dies = rng.choice((0, 0, 0, 0, 0, 1)) * rng.choice(
+        dies = rng.choice((0, 0, 0, 1)) * rng.choice(
             (rng.randint(1, 30), rng.randint(1, 200))
         )
         return Plan(self.urls, operations, dies, self.mutation)
@@ -245,7 +245,7 @@ class _Play:
                 chain.reorg()
             else:
                 plans = [self._plan()]
-                if rng.random() < 0.12:
+                if rng.random() < 0.25:
                     plans.append(self._plan())
                 self._live(plans, kill=True, moves=self.moves)
         if rng.random() < 0.7:
