@@ -25,8 +25,8 @@ from lightchallenge_dagster.storage.database import connect
 class Raw:
     """What one run over the canned chain took.
 
-    ``seconds`` is without ``seconds_node``, the time that the canned node needed to put its
-    answers together; ``stages`` add up to it.
+    ``seconds`` is all that passed, with the ``seconds_node`` that the canned node needed to put
+    its answers together; ``stages`` are seconds of two threads, so they add up to more.
     """
 
     projections: bool
@@ -65,7 +65,7 @@ def measure(chain: events.Chain, database_url: str, *, projections: bool) -> Raw
             stack.enter_context(stages.watching())
             rpc = stack.enter_context(contextlib.closing(Rpc(url)))
             contracts = contracts_at(rpc)
-            follow = stages.timed("the rest", index.follow)
+            follow = stages.timed("waiting, the rest", index.follow)
             started = time.perf_counter()
             report = follow(
                 engine,
@@ -92,7 +92,7 @@ def measure(chain: events.Chain, database_url: str, *, projections: bool) -> Raw
         events=report.logs,
         headers=kept,
         bytes=node.bytes,
-        seconds=seconds - on_node,
+        seconds=seconds,
         seconds_node=on_node,
         stages=spent,
         rows=report.rows_changed,

@@ -56,22 +56,18 @@ def _ours(arguments: dict[str, Any]) -> dict[str, Any]:
         contracts = contracts_at(rpc)
 
         # The node was loaded from a file without its old states, so a challenge is read as it is
-        # now, on both sides; its block's number stays beside it.
-        def snapshot(asked: Sequence[tuple[int, str, int]]) -> list[dict[str, Any]]:
+        # now, on both sides.
+        def snapshot(asked: Sequence[tuple[int, str, Any]]) -> list[dict[str, Any]]:
             now = arguments["head"]
-            read = contracts.challenge_snapshot([(one, who, now) for one, who, _ in asked])
-            return [
-                {**facts, "block_number": block}
-                for facts, (_, _, block) in zip(read, asked, strict=True)
-            ]
+            return contracts.challenge_snapshot([(one, who, now) for one, who, _ in asked])
 
-        def achievement(asked: Sequence[tuple[int, int]]) -> list[tuple[int, str, int, int]]:
+        def achievement(asked: Sequence[tuple[int, Any]]) -> list[tuple[int, str, int, int]]:
             now = arguments["head"]
             return contracts.achievement_of([(token, now) for token, _ in asked])
 
         stages = Stages()
         with stages.watching():
-            follow = stages.timed("the rest", index.follow)
+            follow = stages.timed("waiting, the rest", index.follow)
             started = time.perf_counter()
             report = follow(engine, ChainReader(rpc), policy, snapshot, achievement=achievement)
             seconds = time.perf_counter() - started

@@ -1,4 +1,8 @@
-"""Where the time goes: exclusive seconds by stage, measured around the package's own functions."""
+"""Where the time goes: exclusive seconds by stage, measured around the package's own functions.
+
+Reading ahead and writing are done by two threads at once, so the stages add up to more than the
+time that passed.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,7 @@ import contextlib
 import functools
 import importlib
 import sys
+import threading
 import time
 from collections.abc import Callable, Generator
 from typing import Any
@@ -32,25 +37,36 @@ class Stages:
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
-        self._inner = [0.0]
+        self._lock = threading.Lock()
+        self._thread = threading.local()
 
     def timed(self, stage: str | Callable[..., str], function: Callable[..., Any]) -> Any:
         """``function``, with its time added to ``stage`` (a name, or what names it by the call)."""
 
         @functools.wraps(function)
         def run(*args: Any, **options: Any) -> Any:
-            self._inner.append(0.0)
+            inner_of = self._inner()
+            inner_of.append(0.0)
             started = time.perf_counter()
             try:
                 return function(*args, **options)
             finally:
                 spent = time.perf_counter() - started
-                inner = self._inner.pop()
+                inner = inner_of.pop()
                 name = stage if isinstance(stage, str) else stage(*args, **options)
-                self.seconds[name] = self.seconds.get(name, 0.0) + spent - inner
-                self._inner[-1] += spent
+                with self._lock:
+                    self.seconds[name] = self.seconds.get(name, 0.0) + spent - inner
+                if inner_of:
+                    inner_of[-1] += spent
 
         return run
+
+    def _inner(self) -> list[float]:
+        """What this thread's open stages have spent in stages inside them, the outermost first."""
+        found: list[float] | None = getattr(self._thread, "inner", None)
+        if found is None:
+            found = self._thread.inner = []
+        return found
 
     @contextlib.contextmanager
     def watching(self) -> Generator[None]:

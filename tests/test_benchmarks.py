@@ -46,7 +46,9 @@ def test_raw_bytes_are_measured_with_and_without_projections(databases: Database
         assert alone["stages"][stage] > 0, stage
     assert full["stages"]["→ claims"] > 0
     for one in (alone, full):
-        assert sum(one["stages"].values()) == pytest.approx(one["seconds"], rel=0.05)
+        # Two threads at most: one reads ahead while the other writes.
+        assert one["seconds"] * 0.9 < sum(one["stages"].values()) < one["seconds"] * 2
+        assert min(one["stages"].values()) >= 0
 
 
 def test_both_sides_index_the_same_events_of_one_node(
