@@ -17,6 +17,7 @@ from lightchallenge_dagster.chain.rpc import Rpc
 from lightchallenge_dagster.rules.reorg import Point
 from lightchallenge_dagster.steps import index
 from lightchallenge_dagster.steps.index import NEAR_HEAD, CheckpointMoved
+from lightchallenge_dagster.steps.indexing import patience
 from tests.steps.index_world import World, open_world
 from tests.steps.lying_node import LyingNode, Params, Refusal, bent, honest, times
 
@@ -29,6 +30,14 @@ def world(database: Engine, devnet: Any) -> Iterator[World]:
     for world in open_world(database, devnet):
         world.follow()
         yield world
+
+
+@pytest.fixture(autouse=True)
+def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """How long was waited between two questions; nobody really waits here."""
+    waited: list[float] = []
+    monkeypatch.setattr(patience, "sleep", waited.append)
+    return waited
 
 
 @pytest.fixture
@@ -271,8 +280,8 @@ def test_an_answer_in_another_order_is_the_same_answer(world: World, node: Lying
     assert (report.logs, report.endpoint_errors) == (3, {})
 
 
-def test_a_node_that_goes_on_lying_is_asked_a_bounded_number_of_times(
-    world: World, node: LyingNode
+def test_a_node_that_goes_on_lying_is_asked_a_bounded_number_of_times_with_waits_between(
+    world: World, node: LyingNode, waits: list[float]
 ) -> None:
     (alice,) = world.funded("alice")
     world.client.create_challenge(alice)
@@ -288,6 +297,7 @@ def test_a_node_that_goes_on_lying_is_asked_a_bounded_number_of_times(
         world.follow()
 
     assert node.count("eth_getLogs") == 3 * blocks
+    assert len(waits) == 2 and all(0 <= wait <= 2 for wait in waits)
     assert world.state() == before
     node.lie = honest
     assert world.follow().logs == 1

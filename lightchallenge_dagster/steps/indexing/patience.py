@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-import time
+from time import sleep
 
 from lightchallenge_dagster.chain.failures import BAD_ANSWER
 from lightchallenge_dagster.chain.pacing import backoff_s
@@ -68,4 +68,4 @@ class Patience:
         if not (moved or (isinstance(error, ReorgTooDeep) and endpoints == 1)):
             self._rpc.distrust(getattr(error, "kind", BAD_ANSWER), str(error))
         if self._waits and self._failures % endpoints == 0:
-            time.sleep(backoff_s(self._failures // endpoints, random.random()))
+            sleep(backoff_s(self._failures // endpoints, random.random()))
