@@ -534,3 +534,25 @@ def test_one_address_of_several_that_is_none_is_told_by_its_place(bad: str) -> N
     assert not bad or bad not in str(wrong.value).replace("https://host", "")
     with pytest.raises(PermanentError, match="empty list"):
         Rpc([])
+
+
+def test_good_answers_end_a_streak_only_when_none_of_them_failed_between(
+    first: HttpNode, time: Time
+) -> None:
+    rpc = Rpc(first.url, **time.options())
+    for _ in range(3):
+        for _ in range(10):
+            rpc.call("eth_blockNumber")
+        rpc.distrust("bad_answer")
+    assert rpc.endpoint.failures == 3
+
+
+@pytest.mark.parametrize("code", [301, 302, 307, 308])
+def test_nobody_is_sent_on_to_an_address_that_is_not_in_the_list(
+    first: HttpNode, second: HttpNode, time: Time, code: int
+) -> None:
+    first.headers = {"Location": second.url}
+    first.answers = [status(code)]
+    with pytest.raises(RpcUnavailable, match=f"HTTP {code}"):
+        Rpc(first.url, retries=0, **time.options()).call("eth_sendRawTransaction", ["0x00"])
+    assert second.requests == []
