@@ -19,7 +19,7 @@ from lightchallenge_dagster.steps.index import ReorgPastFinality, ReorgTooDeep
 from lightchallenge_dagster.steps.indexing.write import commit
 from lightchallenge_dagster.storage import checkpoints
 from tests.steps.index_world import World, open_world
-from tests.steps.lying_node import Lie, LyingNode, Params, Refusal
+from tests.steps.lying_node import Lie, LyingNode, Params, Refusal, bent
 
 ETH = 10**18
 
@@ -374,6 +374,27 @@ def test_a_reorg_above_the_final_block_is_followed(world: World, node: LyingNode
 
     assert world.follow().reorg_depth > 0
     assert watermark(world) == (parted, world.reader.block(parted).hash)
+
+
+def test_the_tag_of_one_endpoint_makes_no_block_final_that_another_one_served(
+    world: World, node: LyingNode
+) -> None:
+    world.client.node.call("evm_mine")
+    no_logs = bent("eth_getLogs", lambda logs: None)
+
+    def lie(method: str, params: Params, truth: Callable[[], Any]) -> Any:
+        if params[:1] == ["finalized"]:
+            params[0] = "latest"
+        return no_logs(method, params, truth)
+
+    node.lie = lie
+    world.rpc = Rpc([node.url, world.deployment.rpc_url])
+
+    assert world.follow().lag_blocks == 0
+
+    head = world.client.node.block_number()
+    final = watermark(world)
+    assert final is None or final[0] < head
 
 
 def test_what_stopped_the_indexer_is_forgotten_once_the_chain_agrees_again(world: World) -> None:

@@ -73,10 +73,11 @@ def follow(
 
 @dataclass(frozen=True, slots=True)
 class _Piece:
-    """A range that was read, with what its logs say."""
+    """A range that was read from ``endpoint``, with what its logs say."""
 
     read: ReadRange
     logs: list[IndexedLog]
+    endpoint: str
 
 
 class _Run:
@@ -159,11 +160,11 @@ class _Run:
         rpc = self.reader.rpc
         rpc.range = rpc.range.accepted(last - first + 1 - read.by_hash)
         if not read.logs:
-            return _Piece(read, [])
+            return _Piece(read, [], rpc.endpoint.label)
         times = {header.number: header.timestamp for header in read.headers}
         logs = describe(self.policy, read.logs, times, self.snapshot, self.achievement)
         confirm(self.reader, read)
-        return _Piece(read, logs)
+        return _Piece(read, logs, rpc.endpoint.label)
 
     def _write(self, seen: View, held: Point, base: Point, piece: _Piece | None) -> None:
         before = time.perf_counter()
@@ -174,7 +175,7 @@ class _Run:
             base,
             None if piece is None else piece.read,
             [] if piece is None else piece.logs,
-            finalized=seen.finalized,
+            finalized=None if piece is None else seen.finalized_for(piece.endpoint),
         )
         self.tally.seconds_sql += time.perf_counter() - before
         self.tally.undid(held, base, written)

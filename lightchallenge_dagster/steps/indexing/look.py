@@ -79,7 +79,8 @@ def _look(engine: Engine, reader: ChainReader, policy: IndexPolicy) -> Outlook:
     if read.logs:
         return waiting
     try:
-        commit(engine, policy, held, held, read, [], finalized=seen.finalized)
+        finalized = seen.finalized_for(reader.rpc.endpoint.label)
+        commit(engine, policy, held, held, read, [], finalized=finalized)
     except CheckpointMoved:
         # What the faster run left to do, the next look will see.
         return _quiet(head, held.number, "a run moved the checkpoint meanwhile")

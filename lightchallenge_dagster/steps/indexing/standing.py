@@ -26,13 +26,19 @@ from lightchallenge_dagster.storage.checkpoints import CheckpointMoved, Standing
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """The checkpoint, and in one answer of the node its head, its newest final block (None where
-    the chain does not tell) and its own block at the checkpoint's number (None: it has none)."""
+    """The checkpoint, and in one answer of ``endpoint`` its head, its newest final block (None
+    where the chain does not tell) and its own block at the checkpoint's number (None: it has
+    none)."""
 
     held: Standing
     head: Block
     finalized: Point | None
     at_checkpoint: Block | None
+    endpoint: str
+
+    def finalized_for(self, endpoint: str) -> Point | None:
+        """The final block, for a range read from ``endpoint``: another one may be on a fork."""
+        return self.finalized if endpoint == self.endpoint else None
 
 
 def checkpoint(engine: Engine, policy: IndexPolicy) -> Point | None:
@@ -72,6 +78,7 @@ def view(engine: Engine, reader: ChainReader, policy: IndexPolicy) -> View | Blo
         latest.head,
         None if final is None else Point(final.number, final.hash),
         latest.found.get(held.number),
+        reader.rpc.endpoint.label,
     )
 
 
