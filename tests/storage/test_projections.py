@@ -335,3 +335,53 @@ def test_ranges_and_reorgs_leave_what_one_commit_of_the_chain_leaves(
         connection.execute(text(f"truncate {tables}"))
         web_app_rows(connection, seed)
     assert differing(left, at_once.state()) == []
+
+
+def joined(block: Block, index: int, challenge: int, wallet: str) -> IndexedLog:
+    topic = topic_of("ChallengePay.Joined")
+    topics = (topic, f"0x{challenge:064x}", "0x" + "0" * 24 + wallet[2:])
+    tx = f"0x{block.number:032x}{index:032x}"
+    raw = RawLog(block.number, block.hash, tx, index, index, WALLETS[0], topics, f"0x{5:064x}")
+    return IndexedLog(raw, decode(raw, "challengepay"), block.timestamp)
+
+
+@pytest.mark.parametrize("analyzed", [False, True], ids=["never analyzed", "analyzed"])
+def test_a_commit_reads_the_logs_of_its_own_keys_however_many_a_challenge_has(
+    database: Engine, analyzed: bool
+) -> None:
+    wallets = [f"0x{0xBEEF0000 + number:040x}" for number in range(3000)]
+    indexer = Indexer(database)
+    blocks_ = [Block(START + at, f"0x{at:064x}", "0x", 1_000_000, "0x0") for at in range(31)]
+    indexer.commit(
+        [
+            (block, [joined(block, index, 2, wallets[at * 100 + index]) for index in range(100)])
+            for at, block in enumerate(blocks_[:30])
+        ]
+    )
+    if analyzed:
+        with database.begin() as connection:
+            connection.execute(text("analyze"))
+    late = blocks_[30]
+    logs = [joined(late, 0, 2, wallets[7]), joined(late, 1, 2, wallets[0])]
+
+    with database.begin() as connection:
+        before = rows_read(connection)
+        projections.begin(connection)
+        blocks.add_logs(connection, CHAIN, logs)
+        projections.touch(connection, CHAIN, late.number, late.number, orphaned=False)
+        changed = projections.recompute(connection, CHAIN, START)
+        read = rows_read(connection) - before
+
+    assert changed["stakes"] == 2
+    assert 0 < read < 50
+
+
+def rows_read(connection: Connection) -> int:
+    """Rows that this session has read of the tables that grow with the chain."""
+    return connection.execute(
+        text(
+            "select coalesce(sum(coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0)), 0)"
+            " from pg_stat_xact_user_tables"
+            " where relname in ('chain_logs', 'stakes', 'participants', 'adopted_rows')"
+        )
+    ).scalar_one()
