@@ -167,9 +167,13 @@ class _Clock:
 
 def _live(settings: Settings, plan: Plan, pipe: int) -> None:
     if plan.mutation is not None:
-        from tests.simulator.mutations import MUTATIONS
+        from tests.simulator.mutations import MUTATIONS, Unusable
 
-        MUTATIONS[plan.mutation]()
+        try:
+            MUTATIONS[plan.mutation]()
+        except Unusable as unusable:
+            _tell(pipe, {"operation": plan.mutation, "unusable": str(unusable)})
+            return
     engine = connect(settings.database_url, pool_size=1)
     if plan.die_at_statement:
         _die_at(engine, plan.die_at_statement)

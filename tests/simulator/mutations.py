@@ -1,7 +1,7 @@
 """Ways to break the indexer on purpose: each must be found by a seed or two.
 
-Applied in a forked life only, never in the process that forks. If one of them stops applying
-because the indexer has changed, its test fails: a mutation that nobody notices proves nothing.
+Applied in a forked life only, never in the process that forks. One that does not apply any more,
+because the indexer has changed, is ``Unusable`` and fails its test: it would prove nothing.
 """
 
 from __future__ import annotations
@@ -14,22 +14,37 @@ from lightchallenge_dagster.chain.reader import ChainReader
 from lightchallenge_dagster.chain.rpc import RpcError
 from lightchallenge_dagster.errors import TransientError
 from lightchallenge_dagster.rules.reorg import Point
+from lightchallenge_dagster.steps.indexing.doubt import Doubt
 from lightchallenge_dagster.storage import checkpoints, projections
+
+
+class Unusable(Exception):
+    """The indexer has changed: the mutation does not apply to it."""
 
 
 def _swallow_failed_logs() -> None:
     """What polling indexers do: log the error, go on with nothing."""
 
-    def swallowing(honest: Any) -> Any:
-        def logs(*arguments: Any, **options: Any) -> Any:
+    def by_range(honest: Any) -> Any:
+        def blocks_and_logs(reader: Any, numbers: Any, *rest: Any) -> Any:
             try:
-                return honest(*arguments, **options)
+                return honest(reader, numbers, *rest)
             except (TransientError, RpcError):
-                return []
+                return reader.blocks(numbers), []
 
-        return logs
+        return blocks_and_logs
 
-    _instead(ChainReader, "logs", swallowing)
+    def by_hash(honest: Any) -> Any:
+        def logs_of(reader: Any, headers: Any, *rest: Any) -> Any:
+            try:
+                return honest(reader, headers, *rest)
+            except (TransientError, RpcError):
+                return {header.number: list[Any]() for header in headers}
+
+        return logs_of
+
+    _instead(ChainReader, "blocks_and_logs", by_range)
+    _instead(ChainReader, "logs_of", by_hash)
     _believe_silence()
 
 
@@ -37,20 +52,21 @@ def _believe_silence() -> None:
     """Take an empty answer for an empty block, whatever the header's bloom says."""
 
     def believing(_: Any) -> Any:
-        def trust(*_: Any, **__: Any) -> None:
-            return None
+        def nothing(*_: Any, **__: Any) -> int:
+            return 0
 
-        return trust
+        return nothing
 
-    _everywhere("_trust_silence", believing)
+    _instead(Doubt, "silence", believing)
+    _instead(Doubt, "compare", believing)
 
 
 def _never_look_back() -> None:
     """Go on from the checkpoint without asking whether it is still on the chain."""
 
     def blind(_: Any) -> Any:
-        def common(_engine: Any, _reader: Any, _policy: Any, started: Any) -> Any:
-            return started.checkpoint
+        def common(_engine: Any, _reader: Any, _policy: Any, seen: Any) -> Any:
+            return seen.held.point
 
         return common
 
@@ -60,7 +76,7 @@ def _never_look_back() -> None:
 
         return read_range
 
-    _everywhere("_common", blind)
+    _everywhere("common", blind)
     _everywhere("read_range", parentless)
 
 
@@ -110,7 +126,7 @@ def _forget_the_orphans() -> None:
 
 def _instead(where: Any, name: str, wrap: Callable[[Any], Any]) -> None:
     if not hasattr(where, name):
-        raise AssertionError(f"the indexer has no {name} any more: this mutation breaks nothing")
+        raise Unusable(f"the indexer has no {name} any more: this mutation breaks nothing")
     setattr(where, name, wrap(getattr(where, name)))
 
 
@@ -122,7 +138,7 @@ def _everywhere(name: str, wrap: Callable[[Any], Any]) -> None:
         if path.startswith("lightchallenge_dagster.steps.index") and hasattr(module, name)
     ]
     if not known:
-        raise AssertionError(f"the indexer has no {name} any more: this mutation breaks nothing")
+        raise Unusable(f"the indexer has no {name} any more: this mutation breaks nothing")
     wrapped = wrap(getattr(known[0], name))
     for module in known:
         setattr(module, name, wrapped)

@@ -174,9 +174,7 @@ class _Play:
                 operations.append(("heal", first, first + rng.choice((0, 5, 60))))
             else:
                 operations.append(("rebuild", rng.choice(indexer.PROJECTIONS)))
-        dies = rng.choice((0, 0, 0, 1)) * rng.choice(
-            (rng.randint(1, 30), rng.randint(1, 200))
-        )
+        dies = rng.choice((0, 0, 0, 1)) * rng.choice((rng.randint(1, 30), rng.randint(1, 200)))
         return Plan(self.urls, operations, dies, self.mutation)
 
     def _live(self, plans: Sequence[Plan], *, kill: bool, moves: float) -> list[Life]:
@@ -215,6 +213,8 @@ class _Play:
                 self.result.operations += 1
                 if "refused" in report:
                     self.result.refusals[report["refused"]] += 1
+                if "unusable" in report:
+                    raise RuntimeError(report["unusable"])
                 if "crash" in report:
                     self._wrong(f"crash in {report.get('operation')}: {report['crash']}")
         return lives

@@ -13,6 +13,8 @@ import traceback
 from pathlib import Path
 from typing import Any
 
+NO_RESULT = "the simulator itself failed"
+
 
 class Worker:
     """Ask it to play a seed, then take its answer: a ``runner.Result`` as plain values."""
@@ -59,7 +61,7 @@ class Worker:
 def _broken(seed: int, why: str) -> dict[str, Any]:
     from tests.simulator.runner import Result
 
-    return Result(seed, strict=False, differences=[f"no result: {why}"]).plain()
+    return Result(seed, strict=False, differences=[f"{NO_RESULT}: {why}"]).plain()
 
 
 def _work(pipe: Any) -> None:
