@@ -12,9 +12,10 @@ range (``touch``) or for a whole table (``touch_all``), and used up by ``recompu
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, TextClause, text
 
 from lightchallenge_dagster.storage.bulk import stage
 from lightchallenge_dagster.storage.sql import load
@@ -200,6 +201,13 @@ def _touch(
 
 
 def _run(connection: Connection, name: str, parameters: dict[str, Any]) -> int:
-    sql = load(name)
-    used = {key: value for key, value in parameters.items() if f":{key}" in sql}
-    return connection.execute(text(sql), used).scalar_one()
+    statement, named = _statement(name)
+    used = {key: value for key, value in parameters.items() if key in named}
+    return connection.execute(statement, used).scalar_one()
+
+
+@cache
+def _statement(name: str) -> tuple[TextClause, frozenset[str]]:
+    """The statement in ``sql/<name>.sql`` and the parameters that it takes."""
+    statement = text(load(name))
+    return statement, frozenset(statement.compile().params)
