@@ -5,7 +5,7 @@ materializations. Materializing one here is the other way in: ``chain_logs`` rea
 again, a projection is rebuilt from the stored logs.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from dagster import (
@@ -28,6 +28,7 @@ from lightchallenge_dagster.assets.partitions import BLOCK_RANGES
 from lightchallenge_dagster.assets.plots import lag_plot
 from lightchallenge_dagster.resources.chain import ChainResource
 from lightchallenge_dagster.resources.database import DatabaseResource
+from lightchallenge_dagster.resources.endpoints import endpoints_remembered
 from lightchallenge_dagster.rules.ranges import partition_bounds
 
 if TYPE_CHECKING:
@@ -52,25 +53,29 @@ def chain_logs(
     engine, reader = database.engine(), chain.reader()
     bounds = [partition_bounds(key) for key in context.partition_keys]
     contracts = chain.contracts()
-    report = index.heal(
-        engine,
-        reader,
-        chain.index_policy(),
-        contracts.challenge_snapshot,
-        min(first for first, _ in bounds),
-        max(last for _, last in bounds),
-        achievement=contracts.achievement_of if chain.achievement else None,
-    )
+    with endpoints_remembered(engine, chain.chain_id, reader.rpc):
+        report = index.heal(
+            engine,
+            reader,
+            chain.index_policy(),
+            contracts.challenge_snapshot,
+            min(first for first, _ in bounds),
+            max(last for _, last in bounds),
+            achievement=contracts.achievement_of if chain.achievement else None,
+        )
     return MaterializeResult(
         data_version=LIVE,
-        metadata=report_metadata(report)
-        | endpoints_metadata(reader.rpc)
-        | chain_metadata(engine, chain),
+        metadata=chain_logs_metadata(
+            engine, chain, report_metadata(report) | endpoints_metadata(reader.rpc)
+        ),
     )
 
 
-def chain_metadata(engine: "Engine", chain: ChainResource) -> dict[str, Any]:
-    """What every materialization of chain_logs shows: the table, what is verified, the lag."""
+def chain_logs_metadata(
+    engine: "Engine", chain: ChainResource, report: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What every materialization of chain_logs shows: the lag, the report, what is verified, the
+    table."""
     from lightchallenge_dagster.steps import verify
     from lightchallenge_dagster.steps.health import LAG_LIMIT_BLOCKS
 
@@ -87,12 +92,13 @@ def chain_metadata(engine: "Engine", chain: ChainResource) -> dict[str, Any]:
         )
         for one in streams
     ]
-    shown = table_metadata(engine, TABLES["chain_logs"])
+    plot = lag_plot(engine, chain.chain_id, LAG_LIMIT_BLOCKS + chain.confirmation_blocks)
+    shown: dict[str, Any] = {} if plot is None else {"lag_over_time": plot}
+    shown.update(report)
     if streams:
         shown["verified_block"] = streams[0].block_number
         shown["verified_streams"] = markdown_table(columns, rows)
-    plot = lag_plot(engine, chain.chain_id, LAG_LIMIT_BLOCKS + chain.confirmation_blocks)
-    return shown if plot is None else shown | {"lag_over_time": plot}
+    return shown | table_metadata(engine, TABLES["chain_logs"])
 
 
 def projection(

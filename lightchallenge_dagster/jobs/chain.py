@@ -13,7 +13,7 @@ from dagster import AssetObservation, Config, Failure, OpExecutionContext, job, 
 from pydantic import Field
 
 from lightchallenge_dagster.assets.catalog import TABLES
-from lightchallenge_dagster.assets.chain import FOLLOWED, chain_metadata
+from lightchallenge_dagster.assets.chain import FOLLOWED, chain_logs_metadata
 from lightchallenge_dagster.assets.metadata import (
     endpoints_metadata,
     markdown_table,
@@ -25,8 +25,9 @@ from lightchallenge_dagster.errors import TransientError
 from lightchallenge_dagster.jobs import lease
 from lightchallenge_dagster.resources.chain import ChainResource
 from lightchallenge_dagster.resources.database import DatabaseResource
+from lightchallenge_dagster.resources.endpoints import endpoints_remembered
 from lightchallenge_dagster.rules.ranges import partitions_of
-from lightchallenge_dagster.storage import endpoints, lag
+from lightchallenge_dagster.storage import lag
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -47,18 +48,6 @@ def follow_lease(chain_id: int) -> str:
 def verify_lease(chain_id: int) -> str:
     """The lease under which one chain is read a second time."""
     return f"verify:{chain_id}"
-
-
-@contextmanager
-def endpoints_remembered(engine: "Engine", chain_id: int, rpc: "Rpc") -> Generator[None]:
-    """What earlier runs learned of the endpoints, and for later ones what this one learns."""
-    with engine.connect() as connection:
-        endpoints.load(connection, chain_id, rpc)
-    try:
-        yield
-    finally:
-        with engine.begin() as connection:
-            endpoints.save(connection, chain_id, rpc)
 
 
 @op
@@ -134,7 +123,7 @@ def verify_blocks(
     else:
         # Nothing was written, and still it is worth seeing on the table's page.
         context.log_event(
-            AssetObservation("chain_logs", metadata=metadata | chain_metadata(engine, chain))
+            AssetObservation("chain_logs", metadata=chain_logs_metadata(engine, chain, metadata))
         )
 
 
@@ -270,7 +259,7 @@ def _report(
     rows_changed: Mapping[str, int],
 ) -> None:
     """Say that chain_logs and what follows from it are as of now."""
-    logs = dict(metadata) | chain_metadata(engine, chain)
+    logs = chain_logs_metadata(engine, chain, metadata)
     for key in partitions:
         context.log_event(materialization("chain_logs", logs, partition=key))
     # All of them, also those without a change: each is as of this range now, and Dagster would call

@@ -17,7 +17,6 @@ from dagster import (
 
 from lightchallenge_dagster.assets.partitions import BLOCK_RANGES, add_keys
 from lightchallenge_dagster.jobs.chain import (
-    endpoints_remembered,
     follow_chain,
     follow_lease,
     verify_chain,
@@ -26,6 +25,7 @@ from lightchallenge_dagster.jobs.chain import (
 from lightchallenge_dagster.jobs.lease import LAUNCH_TTL_S, NAME_TAG, TOKEN_TAG
 from lightchallenge_dagster.resources.chain import ChainResource
 from lightchallenge_dagster.resources.database import DatabaseResource
+from lightchallenge_dagster.resources.endpoints import endpoints_remembered
 from lightchallenge_dagster.rules.ranges import partitions_of
 from lightchallenge_dagster.storage import lag, leases
 

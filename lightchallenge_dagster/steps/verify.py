@@ -78,7 +78,7 @@ class VerifyReport:
     ``wrong_logs`` were dropped, ``history_logs`` belong to a contract or an event that is new in
     the settings. ``verified`` is the lowest watermark, ``remaining_blocks`` what still lies
     between it and its goal. ``disputed`` says of each block that held a watermark back why.
-    ``endpoints`` are those that were read from.
+    ``read_from`` are the endpoints of the second reading.
     """
 
     from_block: int
@@ -91,7 +91,7 @@ class VerifyReport:
     verified: int | None
     remaining_blocks: int
     disputed: list[str]
-    endpoints: list[str]
+    read_from: list[str]
     rows_changed: dict[str, int]
     rpc_calls: int
     retries: int
@@ -644,7 +644,7 @@ class _Tally:
             verified=at,
             remaining_blocks=max(0, goal - at) if at is not None else 0,
             disputed=self.disputed,
-            endpoints=sorted(self.endpoints),
+            read_from=sorted(self.endpoints),
             rows_changed=self.rows,
             rpc_calls=rpc.calls - self.calls_before,
             retries=rpc.retried - self.retries_before,

@@ -17,7 +17,7 @@ from lightchallenge_dagster.checks.catalog import CHECKS, Check, Surroundings
 from lightchallenge_dagster.devnet import wallets
 from lightchallenge_dagster.devnet.client import Client
 from lightchallenge_dagster.errors import TransientError
-from lightchallenge_dagster.jobs.chain import endpoints_remembered
+from lightchallenge_dagster.resources.endpoints import endpoints_remembered
 from lightchallenge_dagster.rules.events import topic_of
 from lightchallenge_dagster.sensors.health import find
 from lightchallenge_dagster.steps import index, plan, reputation, verify

@@ -372,7 +372,7 @@ def test_while_the_second_node_is_away_the_first_one_reads_again(
     report = run(world, two_nodes(first, second))
 
     assert watermarks(world) == {checkpoint(world)}
-    assert [label[0] for label in report.endpoints] == ["1"]
+    assert [label[0] for label in report.read_from] == ["1"]
 
 
 def test_a_node_given_twice_is_no_second_witness(world: World, first: BentNode) -> None:
