@@ -132,6 +132,12 @@ def peak_memory() -> int:
     raise ChildFailed("/proc/self/status has no VmHWM; this needs Linux")
 
 
+def cpu_of(pid: int) -> float:
+    """Seconds on a core of another process so far, from /proc."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def in_child(part: str, arguments: Mapping[str, Any], progress: Progress) -> dict[str, Any]:
     """Run ``benchmarks.child``'s ``part`` in a process of its own; what it measured."""
     command = [sys.executable, "-m", "benchmarks.child", part]

@@ -12,7 +12,7 @@ from sqlalchemy import text
 
 from benchmarks import events
 from benchmarks.canned import CHAIN_ID, CannedNode, plugged_in
-from benchmarks.common import Progress
+from benchmarks.common import Progress, cpu_of
 from benchmarks.side_by_side import contracts_at
 from benchmarks.stages import Stages, replace
 from lightchallenge_dagster.chain.reader import ChainReader
@@ -36,6 +36,10 @@ class Raw:
     bytes: int
     seconds: float
     seconds_node: float
+    seconds_cpu: float
+    """Of this process, both threads and the canned node's."""
+    seconds_cpu_postgres: float
+    """Of the database's processes for this database."""
     stages: dict[str, float]
     rows: dict[str, int]
 
@@ -66,6 +70,7 @@ def measure(chain: events.Chain, database_url: str, *, projections: bool) -> Raw
             rpc = stack.enter_context(contextlib.closing(Rpc(url)))
             contracts = contracts_at(rpc)
             follow = stages.timed("waiting, the rest", index.follow)
+            on_cpu = time.process_time()
             started = time.perf_counter()
             report = follow(
                 engine,
@@ -75,12 +80,17 @@ def measure(chain: events.Chain, database_url: str, *, projections: bool) -> Raw
                 achievement=contracts.achievement_of,
             )
             seconds = time.perf_counter() - started
+            on_cpu = time.process_time() - on_cpu
         with engine.connect() as connection:
             stored = connection.execute(text("select count(*) from pipeline.chain_logs"))
             headers = connection.execute(text("select count(*) from pipeline.chain_blocks"))
             if stored.scalar_one() != chain.events or report.logs != chain.events:
                 raise AssertionError(f"{report.logs} of {chain.events} logs were indexed")
             kept = headers.scalar_one()
+            backends = connection.execute(
+                text("select pid from pg_stat_activity where datname = current_database()")
+            )
+            at_postgres = sum(cpu_of(pid) for (pid,) in backends)
     finally:
         gc.unfreeze()
         engine.dispose()
@@ -94,6 +104,8 @@ def measure(chain: events.Chain, database_url: str, *, projections: bool) -> Raw
         bytes=node.bytes,
         seconds=seconds,
         seconds_node=on_node,
+        seconds_cpu=on_cpu,
+        seconds_cpu_postgres=at_postgres,
         stages=spent,
         rows=report.rows_changed,
     )

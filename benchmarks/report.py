@@ -117,6 +117,8 @@ def _raw_tables(raw: Mapping[str, Any]) -> tuple[Table, Table]:
         "MB",
         "s",
         "events/s",
+        "CPU µs/event",
+        "PostgreSQL's",
     )
     written = {
         "logs only": "logs, headers, checkpoint",
@@ -134,6 +136,8 @@ def _raw_tables(raw: Mapping[str, Any]) -> tuple[Table, Table]:
                 f"{one['bytes'] / 1e6:.0f}",
                 f"{one['seconds']:.2f}",
                 f"{one['events_per_second']:,.0f}",
+                f"{one['seconds_cpu'] / one['events'] * 1e6:.1f}",
+                f"{one['seconds_cpu_postgres'] / one['events'] * 1e6:.1f}",
             )
             spent.append((f"{run['per_block']:g} a block, {name}", one["events"], one["stages"]))
     return speeds, _stages(
