@@ -132,8 +132,8 @@ CHECKS: list[Check] = [
         "chain_logs",
         ERROR,
         "The endpoints show the same logs for every block that was read twice.",
-        "Nothing was changed. Compare the block named below with an explorer, and take the endpoint "
-        "that lies out of LCAI_RPC.",
+        "Nothing was changed. Compare the block named below with an explorer, and take the "
+        "endpoint that lies out of LCAI_RPC.",
     ),
     _rows(
         "logs_complete",
