@@ -222,6 +222,32 @@ def test_one_node_whose_logs_do_not_make_the_bloom_drops_nothing_and_is_reported
     assert watermarks(world) == {joined["n"] - 1}, "up to the block, not past it"
 
 
+def test_one_node_that_blanks_the_blooms_as_well_drops_nothing_and_is_reported(
+    world: World, first: BentNode
+) -> None:
+    three_stakes(world)
+    everything = world.state()
+    first.bend = consistent_liar
+
+    report = run(world, ChainReader(Rpc(first.url, retries=0)))
+
+    assert report.wrong_logs == 0
+    assert world.state() == everything
+    assert len(report.disputed) == 1
+
+
+def test_a_late_log_is_added_on_a_chain_that_fills_no_blooms(
+    world: World, first: BentNode, second: BentNode
+) -> None:
+    three_stakes(world)
+    everything = world.state()
+    forget(world, "ChallengePay.Joined")
+    first.bend = second.bend = denying("0x")
+
+    assert run(world, two_nodes(first, second)).late_logs == 2
+    assert world.state() == everything
+
+
 # ── Two nodes ───────────────────────────────────────────────────────────────────────────────
 
 
