@@ -6,12 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
-from psycopg.types.json import Jsonb
 from sqlalchemy import Connection, text
 
 from lightchallenge_dagster.rules.events import DecodedEvent, RawLog
 from lightchallenge_dagster.rules.reorg import Block, Point
-from lightchallenge_dagster.storage.bulk import copy_rows, stage
+from lightchallenge_dagster.storage.bulk import READY, copy_rows, jsonb, stage, text_array
 
 _LOG_COLUMNS = {
     "chain_id": "int8",
@@ -22,14 +21,14 @@ _LOG_COLUMNS = {
     "tx_hash": "text",
     "tx_index": "int4",
     "address": "text",
-    "topics": "text[]",
+    "topics": READY,
     "data": "text",
     "event": "text",
     "challenge_id": "int8",
     "account": "text",
     "request_id": "numeric",
-    "args": "jsonb",
-    "snapshot": "jsonb",
+    "args": READY,
+    "snapshot": READY,
     "problem": "text",
 }
 
@@ -209,9 +208,6 @@ def complete_headers(connection: Connection, chain_id: int, headers: Iterable[Bl
     ).rowcount
 
 
-_json = msgspec.json.encode
-
-
 def _log_row(chain_id: int, log: IndexedLog) -> tuple[Any, ...]:
     raw, event = log.raw, log.event
     return (
@@ -223,13 +219,13 @@ def _log_row(chain_id: int, log: IndexedLog) -> tuple[Any, ...]:
         raw.tx_hash,
         raw.tx_index,
         raw.address,
-        list(raw.topics),
+        text_array(raw.topics),
         raw.data,
         event.event,
         event.challenge_id,
         event.account,
         event.request_id,
-        None if event.args is None else Jsonb(event.args, _json),
-        None if log.snapshot is None else Jsonb(log.snapshot, _json),
+        None if event.args is None else jsonb(event.args),
+        None if log.snapshot is None else jsonb(log.snapshot),
         event.problem,
     )
