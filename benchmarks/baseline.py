@@ -2,11 +2,13 @@
 
 For each range of 2,000 blocks and each event type one ``eth_getLogs`` (requests), each log decoded
 (eth_abi), each row one ``insert … on conflict do update``, then the range's checkpoint. It keeps
-its connections open, prepares its statements, takes block times from the logs where the node sends
-them, and fetches a block at most once where it does not. It checks nothing and undoes nothing.
+its connections open, prepares its statements and fetches a block at most once. It checks nothing
+and undoes nothing.
 
-``plain`` commits every statement by itself, as ``pool.query`` does; ``batched`` commits once a
-range.
+``plain`` leaves the same tables behind as ours (``same_tables``) and commits every statement by
+itself, as ``pool.query`` does; ``batched`` does the same and commits once a range. ``lean`` writes
+one row an event, no raw log and no header, and takes block times from the logs where the node
+sends them; it too commits every statement.
 """
 
 from __future__ import annotations
@@ -23,9 +25,11 @@ from eth_utils.crypto import keccak
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
+from benchmarks import same_tables
 from benchmarks.events import LEGACY, Shape, shapes
+from lightchallenge_dagster.rules.events import CONTRACTS
 
-Variant = Literal["plain", "batched"]
+Variant = Literal["plain", "batched", "lean"]
 RANGE = 2_000
 
 _EVENTS_TABLE = """
@@ -104,7 +108,6 @@ class Polled:
     """What a baseline run did."""
 
     events: int = 0
-    rows: int = 0
     rpc_calls: int = 0
 
 
@@ -119,6 +122,7 @@ class Baseline:
     done: Polled = field(default_factory=Polled)
     _session: requests.Session = field(default_factory=requests.Session)
     _times: dict[int, datetime] = field(default_factory=dict[int, datetime])
+    _stored: set[int] = field(default_factory=set[int])
 
     def run(self, first: int, last: int) -> Polled:
         """Index the blocks ``first`` to ``last``."""
@@ -126,7 +130,7 @@ class Baseline:
             (self.addresses[LEGACY if role == "legacy_challengepay" else role], role, name, shape)
             for (role, name), shape in shapes().items()
         ]
-        autocommit = self.variant == "plain"
+        autocommit = self.variant != "batched"
         with psycopg.connect(self.database_url, autocommit=autocommit) as connection:
             connection.execute(_EVENTS_TABLE)
             cursor = connection.cursor()
@@ -160,12 +164,13 @@ class Baseline:
         return decode(types, bytes.fromhex(self._call("eth_call", call, "latest")[2:]))
 
     def _time(self, log: dict[str, Any]) -> datetime:
+        number = int(log["blockNumber"], 16)
+        if number in self._times:
+            return self._times[number]
         if (known := log.get("blockTimestamp")) is not None:
             return datetime.fromtimestamp(int(known, 16), UTC)
-        number = int(log["blockNumber"], 16)
-        if number not in self._times:
-            block = self._call("eth_getBlockByNumber", hex(number), False)
-            self._times[number] = datetime.fromtimestamp(int(block["timestamp"], 16), UTC)
+        block = self._call("eth_getBlockByNumber", hex(number), False)
+        self._times[number] = datetime.fromtimestamp(int(block["timestamp"], 16), UTC)
         return self._times[number]
 
     def _row(
@@ -177,9 +182,10 @@ class Baseline:
         log: dict[str, Any],
     ) -> None:
         args = _decoded(shape, log)
+        if self.variant != "lean":
+            self._same_tables(cursor, role, name, args, log)
         block, tx, at = int(log["blockNumber"], 16), log["transactionHash"], self._time(log)
         self.done.events += 1
-        self.done.rows += 1
         if name == "ChallengeCreated":
             number, creator = args["id"], args["creator"]
             types = ("uint256",) * 4 + ("address", "uint256", "address") + ("uint256",) * 4
@@ -187,6 +193,9 @@ class Baseline:
             timeline = Jsonb({"start": facts[9], "end": facts[9] + facts[10]})
             funds = Jsonb({"stake": str(facts[7]), "currency": facts[5], "token": facts[6]})
             cursor.execute(_CHALLENGE, (number, creator, tx, timeline, funds, at))
+            if self.variant != "lean":
+                cursor.execute(_PARTICIPANT, (number, creator, tx, at))
+                same_tables.put_challenge(cursor, args, facts, log, int(at.timestamp()))
         elif name == "Joined":
             cursor.execute(_PARTICIPANT, (args["id"], args["user"], tx, at))
         elif name in _CLAIM_TYPES:
@@ -211,11 +220,29 @@ class Baseline:
             cursor.execute(
                 _MINT, (args["tokenId"], args["challengeId"], who, _MINTED[kind], tx, block, at)
             )
-        else:
+        elif self.variant == "lean":
             said = {key: str(value) for key, value in args.items()}
             number = args.get("id") or args.get("challengeId") or args.get("bucketId")
             index = int(log["logIndex"], 16)
             cursor.execute(_EVENT, (block, index, role, name, number, tx, Jsonb(said), at))
+
+    def _same_tables(
+        self,
+        cursor: psycopg.Cursor[Any],
+        role: str,
+        name: str,
+        args: dict[str, Any],
+        log: dict[str, Any],
+    ) -> None:
+        number = int(log["blockNumber"], 16)
+        if number not in self._stored:
+            block = self._call("eth_getBlockByNumber", hex(number), False)
+            self._times[number] = datetime.fromtimestamp(int(block["timestamp"], 16), UTC)
+            self._stored.add(number)
+            same_tables.put_block(cursor, block)
+        at = int(self._times[number].timestamp())
+        same_tables.put_log(cursor, f"{CONTRACTS[role]}.{name}", args, log, at)
+        same_tables.put_projection(cursor, name, args, log, at)
 
 
 def _decoded(shape: Shape, log: dict[str, Any]) -> dict[str, Any]:
@@ -234,11 +261,11 @@ def _decoded(shape: Shape, log: dict[str, Any]) -> dict[str, Any]:
 
 
 def counted(database_url: str, tables: tuple[str, ...]) -> dict[str, int]:
-    """Rows of these public tables."""
+    """Rows of these tables ("schema.name")."""
     found: dict[str, int] = {}
     with psycopg.connect(database_url) as connection:
         for name in tables:
-            query = sql.SQL("select count(*) from public.{}").format(sql.Identifier(name))
+            query = sql.SQL("select count(*) from {}").format(sql.Identifier(*name.split(".")))
             row = connection.execute(query).fetchone()
             found[name] = 0 if row is None else int(row[0])
     return found

@@ -162,8 +162,9 @@ def _side_table(side: Mapping[str, Any]) -> Table:
     )
     names = {
         "ours": "steps.index.follow",
-        "plain": "plain baseline: a commit a row",
-        "batched": "baseline, a commit a range",
+        "plain": "plain baseline: the same tables, a commit a row",
+        "batched": "the same tables, a commit a range",
+        "lean": "one row an event, a commit a row",
     }
     for key, name in names.items():
         one = side[key]

@@ -46,8 +46,6 @@ def test_raw_bytes_are_measured_with_and_without_projections(databases: Database
         assert alone["stages"][stage] > 0, stage
     assert full["stages"]["→ claims"] > 0
     for one in (alone, full):
-        # Two threads at most: one reads ahead while the other writes.
-        assert one["seconds"] * 0.9 < sum(one["stages"].values()) < one["seconds"] * 2
         assert min(one["stages"].values()) >= 0
 
 
@@ -60,8 +58,9 @@ def test_both_sides_index_the_same_events_of_one_node(
     assert first["chain"]["blocks"] > 60
     assert not first["chain"]["cached"]
     assert {first[side]["events"] for side in parts.SIDES} == {first["chain"]["events"]}
-    assert first["ours"]["rows"]["claims"] > 0
+    assert all(count > 0 for count in first["ours"]["rows"].values())
     assert first["ours"]["rows"] == first["plain"]["rows"] == first["batched"]["rows"]
+    assert first["lean"]["rows"].items() <= first["ours"]["rows"].items()
     assert all(first[side]["peak_memory"] > 10**7 for side in parts.SIDES)
 
 
