@@ -28,7 +28,6 @@ from lightchallenge_dagster.assets.partitions import BLOCK_RANGES
 from lightchallenge_dagster.assets.plots import lag_plot
 from lightchallenge_dagster.resources.chain import ChainResource
 from lightchallenge_dagster.resources.database import DatabaseResource
-from lightchallenge_dagster.resources.endpoints import endpoints_remembered
 from lightchallenge_dagster.rules.ranges import partition_bounds
 
 if TYPE_CHECKING:
@@ -52,17 +51,16 @@ def chain_logs(
 
     engine, reader = database.engine(), chain.reader()
     bounds = [partition_bounds(key) for key in context.partition_keys]
-    contracts = chain.contracts()
-    with endpoints_remembered(engine, chain.chain_id, reader.rpc):
-        report = index.heal(
-            engine,
-            reader,
-            chain.index_policy(),
-            contracts.challenge_snapshot,
-            min(first for first, _ in bounds),
-            max(last for _, last in bounds),
-            achievement=contracts.achievement_of if chain.achievement else None,
-        )
+    contracts = chain.contracts(reader.rpc)
+    report = index.heal(
+        engine,
+        reader,
+        chain.index_policy(),
+        contracts.challenge_snapshot,
+        min(first for first, _ in bounds),
+        max(last for _, last in bounds),
+        achievement=contracts.achievement_of if chain.achievement else None,
+    )
     return MaterializeResult(
         data_version=LIVE,
         metadata=chain_logs_metadata(

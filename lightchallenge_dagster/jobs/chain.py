@@ -25,7 +25,6 @@ from lightchallenge_dagster.errors import TransientError
 from lightchallenge_dagster.jobs import lease
 from lightchallenge_dagster.resources.chain import ChainResource
 from lightchallenge_dagster.resources.database import DatabaseResource
-from lightchallenge_dagster.resources.endpoints import endpoints_remembered
 from lightchallenge_dagster.rules.ranges import partitions_of
 from lightchallenge_dagster.storage import lag
 
@@ -62,9 +61,8 @@ def follow_blocks(
     with (
         lease.held(engine, name, context.run_id, context.run_tags) as heartbeat,
         _endpoints_told(context, reader.rpc),
-        endpoints_remembered(engine, chain.chain_id, reader.rpc),
     ):
-        contracts = chain.contracts()
+        contracts = chain.contracts(reader.rpc)
         report = index.follow(
             engine,
             reader,
@@ -97,9 +95,8 @@ def verify_blocks(
     with (
         lease.held(engine, name, context.run_id, context.run_tags) as heartbeat,
         _endpoints_told(context, reader.rpc),
-        endpoints_remembered(engine, chain.chain_id, reader.rpc),
     ):
-        contracts = chain.contracts()
+        contracts = chain.contracts(reader.rpc)
         report = verify.verify(
             engine,
             reader,
@@ -153,10 +150,7 @@ def move_checkpoint(
     if config.block is None and look_back is None:
         look_back = chain.seed_lookback
     refused = report = None
-    with (
-        _when_free(context, engine, follow_lease(chain.chain_id)),
-        endpoints_remembered(engine, chain.chain_id, reader.rpc),
-    ):
+    with _when_free(context, engine, follow_lease(chain.chain_id)):
         try:
             report = set_checkpoint(
                 engine, reader, chain.index_policy(), block=config.block, look_back=look_back

@@ -25,7 +25,6 @@ from lightchallenge_dagster.jobs.chain import (
 from lightchallenge_dagster.jobs.lease import LAUNCH_TTL_S, NAME_TAG, TOKEN_TAG
 from lightchallenge_dagster.resources.chain import ChainResource
 from lightchallenge_dagster.resources.database import DatabaseResource
-from lightchallenge_dagster.resources.endpoints import endpoints_remembered
 from lightchallenge_dagster.rules.ranges import partitions_of
 from lightchallenge_dagster.storage import lag, leases
 
@@ -61,8 +60,7 @@ def block_sensor(interval_s: int) -> SensorDefinition:
             return SkipReason("in flight: a run is indexing a range")
         try:
             reader = chain.reader(hasty=True)
-            with endpoints_remembered(engine, chain.chain_id, reader.rpc):
-                outlook = index.look(engine, reader, policy)
+            outlook = index.look(engine, reader, policy)
         except BaseException:
             # An outage must not cost the next tick: the lease is kept for a launched run only.
             _give_back(engine, name, token)
@@ -106,10 +104,9 @@ def verification_sensor(interval_s: int) -> SensorDefinition:
             return SkipReason("in flight: a run is reading blocks again")
         try:
             reader = chain.reader(hasty=True)
-            with endpoints_remembered(engine, chain.chain_id, reader.rpc):
-                outlook = verify.look(
-                    engine, reader, chain.index_policy(), behind=chain.verify_behind_blocks
-                )
+            outlook = verify.look(
+                engine, reader, chain.index_policy(), behind=chain.verify_behind_blocks
+            )
         except BaseException:
             _give_back(engine, name, token)
             raise

@@ -14,6 +14,7 @@ from sqlalchemy import Engine
 from lightchallenge_dagster.chain.reader import ChainReader
 from lightchallenge_dagster.errors import PermanentError
 from lightchallenge_dagster.rules.reorg import Block, Point
+from lightchallenge_dagster.steps.indexing.endpoints import remembered
 from lightchallenge_dagster.steps.indexing.policy import IndexPolicy
 from lightchallenge_dagster.steps.indexing.write import begin_at
 from lightchallenge_dagster.storage import blocks, checkpoints, projections, verified
@@ -67,6 +68,17 @@ def set_checkpoint(
     """
     if (block is None) == (look_back is None):
         raise CheckpointRefused("say either the block, or how many blocks to look back")
+    with remembered(engine, policy, reader.rpc):
+        return _set(engine, reader, policy, block, look_back)
+
+
+def _set(
+    engine: Engine,
+    reader: ChainReader,
+    policy: IndexPolicy,
+    block: int | None,
+    look_back: int | None,
+) -> SetCheckpointReport:
     found = reader.chain_id()
     if found != policy.chain_id:
         raise CheckpointRefused(

@@ -17,7 +17,6 @@ from lightchallenge_dagster.checks.catalog import CHECKS, Check, Surroundings
 from lightchallenge_dagster.devnet import wallets
 from lightchallenge_dagster.devnet.client import Client
 from lightchallenge_dagster.errors import TransientError
-from lightchallenge_dagster.resources.endpoints import endpoints_remembered
 from lightchallenge_dagster.rules.events import topic_of
 from lightchallenge_dagster.sensors.health import find
 from lightchallenge_dagster.steps import index, plan, reputation, verify
@@ -184,12 +183,8 @@ NOTHING: Callable[[World], Any] = in_order()
 def a_look(world: World) -> None:
     """What the block sensor does in a tick; an outage is for the checks to tell."""
     chain = world.resources["chain"]
-    reader = chain.reader()
-    with (
-        contextlib.suppress(TransientError),
-        endpoints_remembered(world.database, chain.chain_id, reader.rpc),
-    ):
-        index.look(world.database, reader, chain.index_policy())
+    with contextlib.suppress(TransientError):
+        index.look(world.database, chain.reader(), chain.index_policy())
 
 
 def rest_is_over(world: World) -> None:

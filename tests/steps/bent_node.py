@@ -22,6 +22,7 @@ class BentNode:
         self.bend: Bend = lambda method, params, result: result
         self.asked: list[str] = []
         self.down = False
+        self.most_blocks: int | None = None
         node = self
         session = requests.Session()
 
@@ -39,6 +40,9 @@ class BentNode:
                 pairs = list(zip(calls, answer, strict=True)) if many else [(calls, answer)]
                 for call, one in pairs:
                     node.asked.append(call["method"])
+                    if node.refuses(call):
+                        del one["result"]
+                        one["error"] = {"code": -32005, "message": "block range is too large"}
                     if "result" in one:
                         one["result"] = node.bend(call["method"], call["params"], one["result"])
                 self._send(200, json.dumps(answer).encode())
@@ -56,6 +60,15 @@ class BentNode:
         self._server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
         self._server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._server.server_port}"
+
+    def refuses(self, call: dict[str, Any]) -> bool:
+        """Whether the call asks for the logs of more than ``most_blocks``."""
+        if self.most_blocks is None or call["method"] != "eth_getLogs":
+            return False
+        asked = call["params"][0]
+        return "fromBlock" in asked and (
+            int(asked["toBlock"], 16) - int(asked["fromBlock"], 16) >= self.most_blocks
+        )
 
     @contextmanager
     def serving(self) -> Generator[BentNode]:

@@ -236,6 +236,34 @@ def test_one_node_that_blanks_the_blooms_as_well_drops_nothing_and_is_reported(
     assert len(report.disputed) == 1
 
 
+def test_one_node_that_contradicts_itself_at_a_ranges_end_is_reported_with_the_block(
+    world: World, first: BentNode
+) -> None:
+    alice, bob = world.funded("alice", "bob")
+    challenge = world.client.create_challenge(alice)
+    for _ in range(3):
+        world.client.node.call("evm_mine")
+    world.client.join(bob, challenge, ETH)
+    world.follow()
+    everything = world.state()
+    last = checkpoint(world)
+    first.bend = without(JOINED)
+    reader = ChainReader(Rpc(first.url, retries=0))
+
+    assert look(world, reader).waiting
+    report = run(world, reader)
+
+    assert world.state() == everything
+    assert watermarks(world) == {last - 1}, "what lies below the block passes"
+    assert len(report.disputed) == 1
+    assert f"block {last}: endpoint 1-" in report.disputed[0]
+    assert problems(world) == report.disputed
+    assert not look(world, reader).waiting
+    first.bend = lambda method, params, result: result
+    run(world, reader)
+    assert (watermarks(world), problems(world)) == ({last}, [])
+
+
 def test_a_late_log_is_added_on_a_chain_that_fills_no_blooms(
     world: World, first: BentNode, second: BentNode
 ) -> None:
@@ -401,15 +429,24 @@ def test_while_the_second_node_is_away_the_first_one_reads_again(
     assert [label[0] for label in report.read_from] == ["1"]
 
 
-def test_a_node_given_twice_is_no_second_witness(world: World, first: BentNode) -> None:
+def test_one_of_two_that_contradicts_itself_in_ranges_is_still_asked_by_hash(
+    world: World, first: BentNode, second: BentNode
+) -> None:
     three_stakes(world)
     everything = world.state()
-    first.bend = without(JOINED)
+    invent(world)
 
-    report = run(world, ChainReader(Rpc([first.url, first.url], retries=0)))
+    def torn(method: str, params: list[Any], result: Any) -> Any:
+        if method != "eth_getLogs" or "blockHash" in params[0]:
+            return result
+        return [log | {"blockHash": "0x" + "ab" * 32} for log in result]
 
+    first.bend = torn
+
+    report = run(world, two_nodes(first, second))
+
+    assert (report.wrong_logs, report.disputed) == (1, [])
     assert world.state() == everything
-    assert len(report.disputed) == 1
 
 
 def test_a_node_on_another_fork_is_reported_and_passes_nothing(
@@ -540,7 +577,7 @@ def test_a_watermark_that_a_reorg_took_back_meanwhile_is_not_moved(world: World)
             )
             return super().blocks_and_logs(*arguments)
 
-    with pytest.raises(verify.verified.WatermarkMoved, match="counts not"):
+    with pytest.raises(verify.WatermarkMoved, match="counts not"):
         run(world, Racing(Rpc(world.deployment.rpc_url)))
 
 
@@ -578,3 +615,26 @@ def test_a_long_backlog_is_a_runs_work_and_a_refused_range_is_halved(
     assert report.remaining_blocks == 0
     assert sorted(beats) == beats
     assert len(beats) > 3
+
+
+def test_a_range_that_is_refused_is_halved_and_remembered_for_the_endpoint(
+    world: World, first: BentNode
+) -> None:
+    three_stakes(world)
+    world.client.node.call("anvil_mine", "0x300")
+    world.follow()
+    first.most_blocks = 200
+
+    report = run(world, ChainReader(Rpc(first.url, retries=0)))
+
+    assert report.verified == checkpoint(world)
+    assert report.splits == 2
+    (known,) = world.rows(
+        "select range_blocks, range_refused from pipeline.rpc_endpoints"
+        " where (counts ->> 'range_refused')::int > 0"
+    )
+    assert known["range_blocks"] < known["range_refused"] == 398
+    world.run("delete from pipeline.verified_streams")
+    again = run(world, ChainReader(Rpc(first.url, retries=0)))
+    assert again.blocks == report.blocks
+    assert again.splits <= 1, "no more than the trial of a little more that grew meanwhile"

@@ -8,10 +8,18 @@ from sqlalchemy import Engine
 
 from lightchallenge_dagster.chain.reader import ChainReader, RangeRefused
 from lightchallenge_dagster.rules.reorg import Block
+from lightchallenge_dagster.steps.indexing.endpoints import remembered
 from lightchallenge_dagster.steps.indexing.patience import DOUBTFUL, Patience
 from lightchallenge_dagster.steps.indexing.policy import IndexPolicy, Outlook
 from lightchallenge_dagster.steps.indexing.read import read_range
-from lightchallenge_dagster.steps.indexing.standing import View, common, resume, stops_noted, view
+from lightchallenge_dagster.steps.indexing.standing import (
+    View,
+    common,
+    require_newest,
+    resume,
+    stops_noted,
+    view,
+)
 from lightchallenge_dagster.steps.indexing.write import commit
 from lightchallenge_dagster.storage.checkpoints import CheckpointMoved
 
@@ -28,7 +36,7 @@ def look(engine: Engine, reader: ChainReader, policy: IndexPolicy) -> Outlook:
     contradicts itself, ``ReorgTooDeep`` when the chain has left us.
     """
     patience = Patience(reader.rpc, rounds=1 if len(reader.rpc.endpoints) > 1 else 2, waits=False)
-    with stops_noted(engine, policy):
+    with remembered(engine, policy, reader.rpc), stops_noted(engine, policy):
         while True:
             try:
                 return _look(engine, reader, policy)
@@ -43,12 +51,14 @@ def _look(engine: Engine, reader: ChainReader, policy: IndexPolicy) -> Outlook:
     held, head = seen.held.point, seen.head
     base = common(engine, reader, policy, seen)
     if base is None:
+        require_newest(reader, seen)
         reason = f"the node is at block {head.number}, behind the checkpoint {held.number}"
         return _quiet(head, held.number, reason, node_behind=True)
     target = head.number - policy.confirmations
     if base == held:
         resume(engine, policy, seen.held)
         if target <= held.number:
+            require_newest(reader, seen)
             return _quiet(head, held.number, "no new confirmed block")
     last = max(target, base.number)
     waiting = Outlook(

@@ -1,0 +1,1 @@
+"""The parts of the verification step; callers use ``steps.verify``."""
