@@ -27,8 +27,8 @@ class Endpoint:
     ``label`` ("2-1f0c9a3e": its place in the list and a fingerprint of the URL) may be shown;
     ``counts`` holds ``calls`` and failures by kind (``chain.failures``), ``range`` the size of the
     ``eth_getLogs`` it serves. After failures it rests, longer each time: others are asked first,
-    then it gets one try. ``aside`` is for good: it follows another chain. Times are seconds of
-    ``clock``.
+    then it gets one try. ``good`` counts its answers since the last of ``failures`` in a row.
+    ``aside`` is for ever: it follows another chain. Times are seconds of ``clock``.
     """
 
     def __init__(
@@ -42,13 +42,13 @@ class Endpoint:
         self.last_error_at: datetime | None = None
         self.last_answer_at: datetime | None = None
         self.failures = 0
+        self.good = 0
         self.aside = False
         self.verified = False
         self._url = url
         self._clock = clock
         self._rests_until = clock()
         self._wanted_until = self._rests_until
-        self._good = 0
         self._saved_counts: Counter[str] = Counter()
         self._saved_range = self.range
 
@@ -74,9 +74,9 @@ class Endpoint:
 
     def answered(self) -> None:
         """Note a good answer; enough of them in a row make it sound again."""
-        self._good += 1
+        self.good = min(self.good + 1, _SOUND_AFTER)
         self.last_answer_at = datetime.now(UTC)
-        if self._good >= _SOUND_AFTER:
+        if self.good >= _SOUND_AFTER:
             self.failures = 0
 
     def failed(self, kind: str, words: str, *, took_s: float, wait_s: float, chance: float) -> None:
@@ -85,7 +85,7 @@ class Endpoint:
         ``words`` must hold no secret. ``wait_s`` is how long the node asked not to be asked.
         """
         self.note(kind, words)
-        self._good = 0
+        self.good = 0
         self.verified = False
         failures = self.failures + 1
         self.rest(max(wait_s, rest_s(failures, took_s, chance)), failures)
@@ -113,10 +113,11 @@ class Endpoint:
         self._saved_counts = self.counts.copy()
         self._saved_range = self.range
 
-    def restore(self, size: RangeSize, failures: int, rest_s: float) -> None:
+    def restore(self, size: RangeSize, failures: int, good: int, rest_s: float) -> None:
         """Go on from what another process has learned, within this one's MAX_BLOCK_RANGE."""
         self.range = size.within(self.range.maximum)
         self._saved_range = self.range
+        self.good = good
         self.rest(rest_s, failures)
 
     def limit_range(self, maximum: int) -> None:
@@ -134,9 +135,18 @@ class Endpoint:
 def endpoints(
     urls: Sequence[str], max_block_range: int, clock: Callable[[], float]
 ) -> list[Endpoint]:
-    """Endpoints in order of preference. Raises ``PermanentError``, without repeating a URL."""
+    """Endpoints in order of preference. Raises ``PermanentError``, without repeating a URL.
+
+    One given twice is refused: it would be its own witness.
+    """
+    seen: dict[str, int] = {}
     for place, url in enumerate(urls, start=1):
         if _parts(url) is not None:
+            if (first := seen.setdefault(url.rstrip("/"), place)) != place:
+                raise PermanentError(
+                    f"LCAI_RPC, address {place} of {len(urls)}, is the same as address {first}:"
+                    " name each endpoint once"
+                )
             continue
         if len(urls) == 1:
             raise PermanentError("LCAI_RPC is not an http(s) URL; expected https://host/path")

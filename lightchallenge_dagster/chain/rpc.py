@@ -235,9 +235,9 @@ class Rpc:
                     asked = True
                     answer = attempt(endpoint)
                 except RpcError as error:
-                    endpoint.answered()
                     if error.method == _LOGS and is_range_refusal(error.code, error.message):
                         endpoint.note(RANGE_REFUSED, str(error))
+                    endpoint.answered()
                     raise
                 except RpcUnavailable as error:
                     last = endpoint, error

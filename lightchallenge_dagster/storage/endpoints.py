@@ -21,6 +21,7 @@ class Endpoint(Protocol):
     fingerprint: str
     range: RangeSize
     failures: int
+    good: int
     last_error: str | None
     last_error_at: datetime | None
     last_answer_at: datetime | None
@@ -29,7 +30,7 @@ class Endpoint(Protocol):
     def learned(self) -> bool: ...
     def unsaved(self) -> dict[str, int]: ...
     def saved(self) -> None: ...
-    def restore(self, size: RangeSize, failures: int, rest_s: float) -> None: ...
+    def restore(self, size: RangeSize, failures: int, good: int, rest_s: float) -> None: ...
     def rest_left_s(self) -> float: ...
 
 
@@ -69,7 +70,7 @@ def load(connection: Connection, chain_id: int, rpc: Endpoints) -> None:
             size = RangeSize(
                 row.range_blocks, row.range_maximum, row.range_served, row.range_refused
             )
-            one.restore(size, row.failures, row.rest_s)
+            one.restore(size, row.failures, row.good_answers, row.rest_s)
 
 
 def save(connection: Connection, chain_id: int, rpc: Endpoints) -> None:
@@ -93,6 +94,7 @@ def save(connection: Connection, chain_id: int, rpc: Endpoints) -> None:
                 "learned": one.learned,
                 "counts": json.dumps(one.unsaved()),
                 "failures": one.failures,
+                "good": one.good,
                 "rest_s": one.rest_left_s(),
                 "last_error": one.last_error,
                 "last_error_at": one.last_error_at,

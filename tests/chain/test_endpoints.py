@@ -536,6 +536,15 @@ def test_one_address_of_several_that_is_none_is_told_by_its_place(bad: str) -> N
         Rpc([])
 
 
+@pytest.mark.parametrize("again", ["http://127.0.0.1:9/key-1", "http://127.0.0.1:9/key-1/"])
+def test_an_address_given_twice_would_be_its_own_witness_and_is_refused_by_its_place(
+    again: str,
+) -> None:
+    with pytest.raises(PermanentError, match="address 3 of 3, is the same as address 1") as wrong:
+        Rpc(["http://127.0.0.1:9/key-1", "http://127.0.0.1:8", again])
+    assert "key-1" not in str(wrong.value)
+
+
 def test_good_answers_end_a_streak_only_when_none_of_them_failed_between(
     first: HttpNode, time: Time
 ) -> None:

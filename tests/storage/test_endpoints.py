@@ -141,6 +141,25 @@ def test_an_endpoint_goes_on_resting_in_the_next_process(
         down.stop()
 
 
+def test_ticks_of_a_few_calls_each_end_a_streak_together(
+    database: Engine, server: HttpNode
+) -> None:
+    def tick(calls: int, *, fails: bool = False) -> Rpc:
+        rpc = load(database, Rpc(server.url, retries=0, **Time().options()))
+        for _ in range(calls):
+            rpc.call("eth_blockNumber")
+        if fails:
+            rpc.distrust("bad_answer")
+        save(database, rpc)
+        return rpc
+
+    tick(3, fails=True)
+    assert tick(5, fails=True).endpoint.failures == 2
+    streaks = [tick(5).endpoint.failures for _ in range(4)]
+    assert streaks == [2, 2, 2, 0]
+    assert [row.failures_in_a_row for row in rows(database)] == [0]
+
+
 def test_failures_of_long_ago_do_not_lengthen_the_next_rest(database: Engine) -> None:
     rpc = Rpc(TWO)
     for _ in range(5):

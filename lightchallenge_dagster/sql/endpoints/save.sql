@@ -2,10 +2,11 @@
 -- was learned here, so that a short run does not put back what a longer one has found out.
 insert into pipeline.rpc_endpoints as known (
     chain_id, fingerprint, label, range_blocks, range_maximum, range_served, range_refused, counts,
-    failures, rests_until, last_error, last_error_at, last_answer_at)
+    failures, good_answers, rests_until, last_error, last_error_at, last_answer_at)
 values (
     :chain_id, :fingerprint, :label, :blocks, :maximum, :served, :refused, cast(:counts as jsonb),
-    :failures, case when :rest_s > 0 then now() + make_interval(secs => :rest_s) end,
+    :failures, :good,
+    case when :rest_s > 0 then now() + make_interval(secs => :rest_s) end,
     :last_error, :last_error_at, :last_answer_at)
 on conflict (chain_id, fingerprint) do update set
     label = excluded.label,
@@ -20,6 +21,7 @@ on conflict (chain_id, fingerprint) do update set
             + coalesce((excluded.counts ->> kind)::bigint, 0)), '{}')
         from jsonb_object_keys(known.counts || excluded.counts) as kind),
     failures = excluded.failures,
+    good_answers = excluded.good_answers,
     rests_until = excluded.rests_until,
     last_error = coalesce(excluded.last_error, known.last_error),
     last_error_at = coalesce(excluded.last_error_at, known.last_error_at),
