@@ -10,6 +10,7 @@ import msgspec
 
 from lightchallenge_dagster.chain.failures import (
     BAD_ANSWER,
+    NO_STATE,
     NOT_JSON,
     RATE_LIMITED,
     TRUNCATED,
@@ -17,7 +18,7 @@ from lightchallenge_dagster.chain.failures import (
     RpcError,
     RpcUnavailable,
 )
-from lightchallenge_dagster.rules.ranges import is_rate_limit
+from lightchallenge_dagster.rules.ranges import is_lost_state, is_rate_limit
 
 _LONGEST_MESSAGE = 500
 _NULL = msgspec.Raw(b"null")
@@ -138,6 +139,10 @@ class Reading:
         if is_rate_limit(code, message):
             raise RpcUnavailable(
                 f"{method}: {self._who} refuses for now: {message}", kind=RATE_LIMITED
+            )
+        if is_lost_state(code, message):
+            raise RpcUnavailable(
+                f"{method}: {self._who} does not keep that state: {message}", kind=NO_STATE
             )
         raise RpcError(method, code, message, data)
 

@@ -31,6 +31,8 @@ BAD_ANSWER = "bad_answer"
 """JSON that is not JSON-RPC, or that contradicts itself."""
 WRONG_CHAIN = "wrong_chain"
 """The endpoint follows another chain than LCAI_CHAIN_ID."""
+NO_STATE = "no_state"
+"""It has thrown away what contracts held at the block: an answer, not a failure, but no use."""
 RANGE_REFUSED = "range_refused"
 """``eth_getLogs`` refused for its range or its result: an answer, not a failure."""
 

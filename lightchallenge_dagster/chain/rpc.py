@@ -19,6 +19,7 @@ from lightchallenge_dagster.chain.failures import (
     BAD_ANSWER,
     CALLS,
     HTTP_ERROR,
+    NO_STATE,
     OVERSIZED,
     RANGE_REFUSED,
     RATE_LIMITED,
@@ -55,8 +56,9 @@ class Rpc:
 
     A call goes to the first endpoint that does not rest after a failure; when it fails there, to
     the next, and after all of them ``retries`` times again with growing, jittered waits. One that
-    answered too late or too much is not asked the same again. ``eth_send…`` goes on only when it
-    is certain that nothing was sent: a transaction is the outbox's to repeat.
+    answered too late or too much, or does not keep the state asked for, is not asked the same
+    again. ``eth_send…`` goes on only when it is certain that nothing was sent: a transaction is the
+    outbox's to repeat.
 
     With ``chain_id``, each endpoint is asked for its chain before anything else it says is
     believed; one on another chain is put aside for good. ``calls`` counts HTTP requests,
@@ -245,12 +247,16 @@ class Rpc:
                         # As good as a refusal of the range; nothing is wrong with the endpoint.
                         endpoint.note(OVERSIZED, str(error))
                         raise
-                    if error.kind != WRONG_CHAIN:
+                    if error.kind == NO_STATE:
+                        # Nothing is wrong with it, and to ask it the same again is no use.
+                        endpoint.note(NO_STATE, str(error))
+                        endpoint.answered()
+                    elif error.kind != WRONG_CHAIN:
                         took = self._clock() - started
                         self._failed(endpoint, error.kind, str(error), took, error.wait_s)
                     if sends and asked and error.sent:
                         raise
-                    if error.kind in {TIMEOUT, OVERSIZED}:
+                    if error.kind in {TIMEOUT, OVERSIZED, NO_STATE}:
                         late.append(endpoint)
                     if isinstance(error, RpcTimeout):
                         telling = last

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from lightchallenge_dagster.rules.refusals import (
+    is_lost_state,
     is_range_refusal,
     is_rate_limit,
     is_unknown_block,
@@ -15,6 +16,7 @@ from lightchallenge_dagster.rules.refusals import (
 __all__ = [
     "PARTITION_BLOCKS",
     "RangeSize",
+    "is_lost_state",
     "is_range_refusal",
     "is_rate_limit",
     "is_suspicious",

@@ -1,4 +1,4 @@
-"""What a node's error to ``eth_getLogs`` means: ask for less, ask less often, or ask later.
+"""What a node's error means: ask for less, ask less often, ask later, or ask another node.
 
 The wordings are those of nodes and providers in the field; tests/rules/test_refusals.py has a row
 for each of them.
@@ -30,6 +30,14 @@ _UNKNOWN_BLOCK = re.compile(
     r"|unknown block|invalid (block )?range|height is \d+ but",
     re.I,
 )
+_LOST_STATE = re.compile(
+    r"missing trie node|(historical|world) state|\b(no|failed to load) state\b"
+    r"|\bstate\b.{0,90}(not available|unavailable|not found)"
+    r"|\bprun(ed|ing)\b|\barchiv(e|al)\b|version does not exist",
+    re.I,
+)
+_REVERT = 3
+"""The code of an ``eth_call`` that a contract refused: the words are the contract's."""
 
 # 2000, 10,000, 10_000, 2K, 1k; not the first digits of something longer.
 _NUMBER = r"(\d{1,3}(?:[,_.]\d{3})+|\d+)(\s?k)?\b"
@@ -72,6 +80,16 @@ def is_rate_limit(code: int | None, message: str) -> bool:
 def is_unknown_block(message: str) -> bool:
     """Whether the node says that it does not have (or not yet) a block that it was asked about."""
     return bool(_UNKNOWN_BLOCK.search(message))
+
+
+def is_lost_state(code: int | None, message: str) -> bool:
+    """Whether the node no longer (or not yet) keeps what contracts held at an old block.
+
+    Another endpoint may: it is no answer of the contract.
+    """
+    if code == _REVERT or is_range_refusal(code, message):
+        return False
+    return bool(_LOST_STATE.search(message))
 
 
 def suggested_range(message: str) -> int | tuple[int, int] | None:

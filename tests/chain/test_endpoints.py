@@ -556,6 +556,26 @@ def test_good_answers_end_a_streak_only_when_none_of_them_failed_between(
     assert rpc.endpoint.failures == 3
 
 
+def test_a_node_without_the_state_of_an_old_block_is_passed_over_and_does_not_rest(
+    first: HttpNode, second: HttpNode, time: Time
+) -> None:
+    first.answers = [failed(-32000, "missing trie node 8a2c (path ) state is not available")]
+    rpc = both(first, second, time)
+    assert rpc.call("eth_call", [{}, "0x5"]) == "second"
+    assert rpc.endpoints[0].counts["no_state"] == 1
+    assert (rpc.endpoints[0].failures, rpc.endpoints[0].rest_left_s(), time.sleeps) == (0, 0, [])
+
+
+def test_a_state_that_no_node_keeps_is_an_outage_each_was_asked_once_for(
+    first: HttpNode, second: HttpNode, time: Time
+) -> None:
+    first.answers = second.answers = [failed(-32000, "required historical state unavailable")]
+    rpc = both(first, second, time)
+    with pytest.raises(RpcUnavailable, match="does not keep that state"):
+        rpc.call("eth_call", [{}, "0x5"])
+    assert (len(first.requests), len(second.requests), time.sleeps) == (1, 1, [])
+
+
 @pytest.mark.parametrize("code", [301, 302, 307, 308])
 def test_nobody_is_sent_on_to_an_address_that_is_not_in_the_list(
     first: HttpNode, second: HttpNode, time: Time, code: int

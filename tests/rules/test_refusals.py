@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from lightchallenge_dagster.rules.ranges import (
     RangeSize,
+    is_lost_state,
     is_range_refusal,
     is_rate_limit,
     is_unknown_block,
@@ -193,6 +194,54 @@ def test_a_block_that_the_node_does_not_have_is_no_matter_of_size(who: str, mess
     assert is_unknown_block(message), who
     assert not is_range_refusal(-32602, message), who
     assert not is_rate_limit(-32602, message), who
+
+
+@pytest.mark.parametrize(
+    ("who", "message"),
+    [
+        ("geth", "missing trie node 8a2c (path ) state 0x8a2c is not available, not found"),
+        ("geth", "required historical state unavailable (reexec=128)"),
+        ("geth", "historical state 0x8a2c is not available"),
+        ("geth", "historical state not available in path scheme yet"),
+        ("geth", "pruned history unavailable"),
+        ("reth", "state at block #123 is pruned"),
+        ("erigon", "old data not available due to pruning"),
+        ("nethermind", "No state available for block 0x2f"),
+        ("besu", "World state unavailable"),
+        ("openethereum", "This request is not supported because your node is running with state"
+         " pruning. Run with --pruning=archive."),
+        ("evmos", "failed to load state at height 5; version does not exist (latest height: 9)"),
+        ("publicnode", "Archive, Debug and Trace requests are not available on your current plan"),
+    ],
+)  # fmt: skip
+def test_a_state_that_a_node_has_thrown_away_is_another_nodes_to_serve(
+    who: str, message: str
+) -> None:
+    assert is_lost_state(-32000, message), who
+    assert not is_range_refusal(-32000, message), who
+    assert not is_rate_limit(-32000, message), who
+    assert not is_lost_state(3, message), "then these are the contract's own words"
+
+
+@pytest.mark.parametrize("message", [row[2] for row in REFUSALS])
+def test_a_refused_range_is_no_lost_state(message: str) -> None:
+    assert not is_lost_state(-32602, message)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "execution reverted",
+        "execution reverted: NotAdmin",
+        "header not found",
+        "method not found",
+        "nonce too low",
+        "invalid statement",
+        "insufficient funds for gas * price + value",
+    ],
+)
+def test_what_a_contract_or_a_pool_says_is_no_lost_state(message: str) -> None:
+    assert not is_lost_state(-32000, message)
 
 
 @pytest.mark.parametrize(
