@@ -24,7 +24,10 @@ OWNERS = {
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table as an asset: its name in the database and the rows worth a look."""
+    """A table as an asset: its name in the database and the rows worth a look.
+
+    ``top`` is run at every materialization, so a large table is ordered as one of its indexes is.
+    """
 
     key: str
     name: str
@@ -46,7 +49,8 @@ _ENTRIES = [
         All chain projections are computed from it. Materializing a range reads it again from the
         node and heals gaps; the live checkpoint is not touched.""",
         """select block_number, log_index, coalesce(event, 'undecoded') as event, challenge_id,
-        account from pipeline.chain_logs order by block_number desc, log_index desc limit 10""",
+        account from pipeline.chain_logs order by chain_id desc, block_number desc, log_index desc
+        limit 10""",
     ),
     _table(
         "challenges",

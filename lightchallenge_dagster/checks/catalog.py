@@ -31,7 +31,10 @@ class Surroundings:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One check on one asset. ``recovery`` is the text the operator needs when it is red."""
+    """One check on one asset. ``recovery`` is the text the operator needs when it is red.
+
+    ``paced``: it reads whole tables, so the slower it gets the more rarely the sensor evaluates it.
+    """
 
     name: str
     asset: str
@@ -39,6 +42,7 @@ class Check:
     description: str
     recovery: str
     find: Callable[[Surroundings], Findings]
+    paced: bool = False
 
 
 def _rows(
@@ -52,6 +56,7 @@ def _rows(
         description,
         recovery,
         lambda around: health.violations(around.database.engine(), name),
+        paced=True,
     )
 
 

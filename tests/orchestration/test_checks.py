@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 
 from lightchallenge_dagster.assets.catalog import TABLES
 from lightchallenge_dagster.checks.catalog import CHECKS, Check, Surroundings
@@ -599,3 +599,11 @@ def test_the_operators_table_names_every_check() -> None:
     text = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
     missing = [check.name for check in CHECKS if f"`{check.asset}.{check.name}`" not in text]
     assert not missing
+
+
+def test_the_newest_logs_are_read_off_an_index_and_not_sorted(database: Engine) -> None:
+    with database.begin() as connection:
+        connection.execute(text("set local enable_seqscan = off"))
+        plan = "\n".join(connection.scalars(text(f"explain {TABLES['chain_logs'].top}")))
+    assert "Index Scan Backward using chain_logs_pkey" in plan
+    assert "Sort" not in plan

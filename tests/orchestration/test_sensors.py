@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,12 +21,15 @@ from dagster import (
 )
 from dagster._core.definitions.partitions.context import partition_loading_context
 
+from lightchallenge_dagster.checks.catalog import Check, Surroundings
 from lightchallenge_dagster.definitions import build_defs
 from lightchallenge_dagster.devnet import wallets
 from lightchallenge_dagster.devnet.client import Client
+from lightchallenge_dagster.sensors import health as health_sensor
 from lightchallenge_dagster.sensors.judgement import RANKINGS, VERDICTS
 from lightchallenge_dagster.settings import Settings
 from lightchallenge_dagster.steps import index, plan
+from lightchallenge_dagster.steps.health import Findings
 from tests import builders as b
 from tests.orchestration.conftest import World
 
@@ -529,3 +533,44 @@ def test_health_is_reported_once_and_again_only_when_it_changes(
     )
     changed, _ = reported(cursor)
     assert changed == {"jobs_dead": False}
+
+
+def test_a_check_that_gets_slow_is_evaluated_more_rarely_and_stays_as_it_was_found_meanwhile(
+    followed: World, instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    definitions = build_defs(Settings(), resource_overrides=followed.resources)
+    sensor = definitions.resolve_sensor_def("health_sensor")
+    clock = [1_000_000.0]
+    looked: list[str] = []
+
+    def slow(check: Check, around: Surroundings) -> Findings:
+        looked.append(check.name)
+        # Ten seconds for the one that reads all logs; nothing for the others.
+        clock[0] += 10 * (check.name == "claims_match_events")
+        broken = check.name == "claims_match_events"
+        return Findings(["what"], [("wrong",)], 1) if broken else Findings()
+
+    monkeypatch.setattr(health_sensor, "find", slow)
+    now = SimpleNamespace(time=lambda: clock[0], perf_counter=lambda: clock[0])
+    monkeypatch.setattr(health_sensor, "time", now)
+
+    def tick(cursor: str | None, after_s: float) -> tuple[str | None, str]:
+        looked.clear()
+        clock[0] += after_s
+        with build_sensor_context(
+            instance=instance,
+            repository_def=definitions.get_repository_def(),
+            resources=definitions.resources,
+            cursor=cursor,
+        ) as context:
+            data = sensor.evaluate_tick(context)
+        return data.cursor, str(data.skip_message)
+
+    cursor, _ = tick('{"claims_match_events": [[true, 0, 1], 5.0]}', 0)
+    assert "claims_match_events" in looked, "a cursor of an older version says nothing"
+    cursor, said = tick(cursor, 30)
+    assert "claims_match_events" not in looked
+    assert "stakes_match_events" in looked
+    assert said == "red: claims_match_events"
+    cursor, _ = tick(cursor, 10 * health_sensor.PACE)
+    assert "claims_match_events" in looked

@@ -14,7 +14,7 @@ from lightchallenge_dagster.devnet.network import Network
 from lightchallenge_dagster.devnet.wallets import Wallet
 from lightchallenge_dagster.rules.events import topic_of
 from lightchallenge_dagster.rules.reorg import Point
-from lightchallenge_dagster.steps import index
+from lightchallenge_dagster.steps import health, index
 from lightchallenge_dagster.storage.projections import sync_jobs
 from tests.steps.index_world import World, open_world
 
@@ -239,6 +239,10 @@ def test_what_a_claim_row_counted_before_the_first_block_stays_counted(world: Wo
     assert world.rows("select claim_type, amount_wei from public.claims") == [
         {"claim_type": "treasury_eth", "amount_wei": ETH}
     ]
+    assert health.violations(world.engine, "claims_match_events").healthy
+    world.run("update public.claims set amount_wei = :w", w=ETH - ETH // 4)
+    (wrong,) = health.violations(world.engine, "claims_match_events").rows
+    assert wrong[-2:] == (ETH - ETH // 4, ETH), "what the events alone say is too little"
 
 
 def test_winners_losers_and_their_treasury_claims_equal_the_events(world: World) -> None:
