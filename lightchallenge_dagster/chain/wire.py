@@ -119,12 +119,17 @@ def block(raw: bytes | msgspec.Raw) -> Block | None:
     found = _decoded(_HEADER, raw, "block")
     if found is None:
         return None
+    digest, parent, bloom = found.hash, found.parent_hash, found.logs_bloom
+    if not hexes.fits(f"{digest}{parent}{bloom}", _HEADER_SHAPE, 3):
+        digest = _hex(digest, _HASH, "block: hash")
+        parent = _hex(parent, _HASH, "block: parentHash")
+        bloom = _hex(bloom, _BLOOM, "block: logsBloom")
     return Block(
         number=_quantity(found.number, BIGINT_MAX, "block: number"),
-        hash=_hex(found.hash, _HASH, "block: hash"),
-        parent_hash=_hex(found.parent_hash, _HASH, "block: parentHash"),
+        hash=digest,
+        parent_hash=parent,
         timestamp=_quantity(found.timestamp, BIGINT_MAX, "block: timestamp"),
-        logs_bloom=_hex(found.logs_bloom, _BLOOM, "block: logsBloom"),
+        logs_bloom=bloom,
     )
 
 
@@ -143,6 +148,7 @@ _HASH = re.compile(r"0x[0-9a-f]{64}")
 _ADDRESS = re.compile(r"0x[0-9a-f]{40}")
 _BLOOM = re.compile(r"0x[0-9a-f]{512}")
 _DATA = re.compile(r"0x(?:[0-9a-f]{2})*")
+_HEADER_SHAPE = hexes.shape(64, 64, 512)
 _QUANTITY = re.compile(r"0x[0-9a-fA-F]+")
 
 
