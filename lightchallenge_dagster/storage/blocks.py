@@ -78,6 +78,31 @@ def header_at(connection: Connection, chain_id: int, number: int) -> Point | Non
     return None if row is None else Point(row.number, row.hash)
 
 
+def header_at_or_below(connection: Connection, chain_id: int, number: int) -> Point | None:
+    """The newest stored header that is not above ``number``, if any is kept."""
+    return _first(
+        connection,
+        "select number, hash from pipeline.chain_blocks"
+        " where chain_id = :chain_id and number <= :number order by number desc limit 1",
+        {"chain_id": chain_id, "number": number},
+    )
+
+
+def header_at_or_above(connection: Connection, chain_id: int, number: int) -> Point | None:
+    """The oldest stored header that is not below ``number``, if any is kept."""
+    return _first(
+        connection,
+        "select number, hash from pipeline.chain_blocks"
+        " where chain_id = :chain_id and number >= :number order by number limit 1",
+        {"chain_id": chain_id, "number": number},
+    )
+
+
+def _first(connection: Connection, query: str, parameters: dict[str, int]) -> Point | None:
+    row = connection.execute(text(query), parameters).one_or_none()
+    return None if row is None else Point(row.number, row.hash)
+
+
 def add_headers(
     connection: Connection, chain_id: int, headers: Iterable[Block], log_counts: Mapping[int, int]
 ) -> int:

@@ -26,6 +26,7 @@ from lightchallenge_dagster.steps.indexing.standing import (
     View,
     common,
     require_chain,
+    require_newest,
     resume,
     stops_noted,
     view,
@@ -107,12 +108,14 @@ class _Run:
             return seen
         base = common(self.engine, self.reader, self.policy, seen)
         if base is None:
+            require_newest(self.reader, seen)
             return seen
         held = seen.held.point
         target = seen.head.number - self.policy.confirmations
         if base == held:
             resume(self.engine, self.policy, seen.held)
             if target <= held.number:
+                require_newest(self.reader, seen)
                 return seen
         self._climb(aside, seen, held, base, target)
         return None

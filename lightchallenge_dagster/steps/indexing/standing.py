@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Generator
 from dataclasses import dataclass
+from time import time as now
 
 from sqlalchemy import Engine
 
 from lightchallenge_dagster.chain.reader import ChainMoved, ChainReader, NotThereYet
+from lightchallenge_dagster.chain.rpc import RpcError, RpcUnavailable
 from lightchallenge_dagster.errors import PermanentError
 from lightchallenge_dagster.rules.reorg import (
     Block,
@@ -22,6 +24,10 @@ from lightchallenge_dagster.steps.indexing.policy import IndexPolicy
 from lightchallenge_dagster.steps.indexing.write import begin_at
 from lightchallenge_dagster.storage import blocks, checkpoints
 from lightchallenge_dagster.storage.checkpoints import CheckpointMoved, Standing
+
+STANDS_STILL_S = 60
+"""A newest block this much older than the machine's clock, or than another endpoint's, is doubted:
+the chain makes one every two seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +101,7 @@ def common(engine: Engine, reader: ChainReader, policy: IndexPolicy, seen: View)
         if seen.at_checkpoint.hash == held.hash:
             return held.point
     elif head.number < held.number:
-        with engine.connect() as connection:
-            ours = blocks.header_at(connection, policy.chain_id, head.number)
-        if ours is None or ours.hash == head.hash:
+        if _merely_behind(engine, reader, policy, head):
             return None
     else:
         raise NotThereYet(
@@ -118,6 +122,45 @@ def common(engine: Engine, reader: ChainReader, policy: IndexPolicy, seen: View)
         f" {held.number} ({held.hash}). Nothing was undone. If the node is on the right chain,"
         " set the checkpoint back behind the fork by hand"
     )
+
+
+def require_newest(reader: ChainReader, seen: View) -> None:
+    """Raise ``NotThereYet`` when another endpoint has blocks that this one has not got for long.
+
+    For whoever finds nothing to do: a node that stands still answers everything, and its word for
+    the chain's end would be believed for ever. The others are asked only while its newest block is
+    old, by the machine's clock.
+    """
+    others = reader.rpc.others()
+    if others is None or now() - seen.head.timestamp < STANDS_STILL_S:
+        return
+    if all(one.rest_left_s() > 0 for one in others.endpoints):
+        return
+    try:
+        newest = ChainReader(others).head()
+    except (RpcUnavailable, RpcError):
+        # Seen in that endpoint's counts.
+        return
+    if newest.timestamp - seen.head.timestamp >= STANDS_STILL_S:
+        raise NotThereYet(
+            f"endpoint {seen.endpoint} stands still at block {seen.head.number} or is far behind:"
+            f" endpoint {others.endpoint.label} is at block {newest.number}"
+        )
+
+
+def _merely_behind(engine: Engine, reader: ChainReader, policy: IndexPolicy, head: Block) -> bool:
+    """Whether a node whose head lies below our checkpoint is on our chain, as far as we can see.
+
+    It may follow another one that is shorter: after a reorg, or since the chain began anew.
+    """
+    with engine.connect() as connection:
+        ours = blocks.header_at_or_below(connection, policy.chain_id, head.number)
+    if ours is None:
+        return True
+    if ours.number == head.number:
+        return ours.hash == head.hash
+    theirs = reader.known_blocks([ours.number]).get(ours.number)
+    return theirs is None or theirs.hash == ours.hash
 
 
 @contextlib.contextmanager
