@@ -85,11 +85,15 @@ class ChainResource(ConfigurableResource):  # pyright: ignore[reportMissingTypeA
             legacy_challengepay=self._legacy(),
         )
 
-    def contracts(self) -> Contracts:
-        """Typed views of the contracts."""
+    def contracts(self, rpc: Rpc | None = None) -> Contracts:
+        """Typed views of the contracts, through ``rpc`` or endpoints of its own.
+
+        Whoever reads logs and contracts gives the reader's: an endpoint that has lost the past, or
+        never got so far, is left for both.
+        """
         from lightchallenge_dagster.chain.contracts import Contracts
 
-        return Contracts(self.rpc(), self.addresses())
+        return Contracts(rpc or self.rpc(), self.addresses())
 
     def index_policy(self) -> IndexPolicy:
         """What to index: every configured contract by its role."""
