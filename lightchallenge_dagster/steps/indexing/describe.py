@@ -7,6 +7,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from lightchallenge_dagster.chain.contracts import CallReverted
 from lightchallenge_dagster.chain.reader import BadAnswer, RawLog
 from lightchallenge_dagster.rules.events import (
     DecodedEvent,
@@ -47,8 +48,12 @@ def describe(
             problem = "its type was not read: no achievementOf to ask"
             events[at] = replace(events[at], problem=problem)
     elif lone:
-        tokens = achievement([(int(raw[at].topics[1], 16), _block(raw[at])) for at in lone])
-        for at, token in zip(lone, tokens, strict=True):
+        asked = [(int(raw[at].topics[1], 16), _block(raw[at])) for at in lone]
+        for at, token in zip(lone, _tokens(achievement, asked), strict=True):
+            if isinstance(token, CallReverted):
+                problem = f"its type was not read: {token}"
+                events[at] = replace(events[at], problem=problem)
+                continue
             beside[at] = {"a_type": str(token[2]), "block_number": raw[at].block_number}
             problem = achievement_problem(token[2])
             if problem is not None:
@@ -81,6 +86,18 @@ def _challenges(
             )
         found[at] = answer
     return found
+
+
+def _tokens(
+    achievement: AchievementSnapshot, asked: Sequence[tuple[int, Point]]
+) -> list[tuple[int, str, int, int] | CallReverted]:
+    """What the contract says of each token, or its refusal: a later run would hear the same."""
+    try:
+        return list(achievement(asked))
+    except CallReverted as refused:
+        if len(asked) == 1:
+            return [refused]
+        return [said for one in asked for said in _tokens(achievement, [one])]
 
 
 def _lone_mints(raw: list[RawLog], events: list[DecodedEvent]) -> list[int]:
