@@ -3,7 +3,8 @@
 # Dagster's own decorators are typed in part only.
 # pyright: reportUnknownVariableType=false
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol
 from uuid import uuid4
 
 from dagster import (
@@ -53,27 +54,15 @@ def block_sensor(interval_s: int) -> SensorDefinition:
         from lightchallenge_dagster.steps import index
 
         engine = database.engine()
-        policy = chain.index_policy()
+
+        def look() -> index.Outlook:
+            outlook = index.look(engine, chain.reader(hasty=True), chain.index_policy())
+            with engine.begin() as connection:
+                lag.sample(connection, chain.chain_id, outlook.head, outlook.head_ts)
+            return outlook
+
         name = follow_lease(chain.chain_id)
-        token = _take(engine, name)
-        if token is None:
-            return SkipReason("in flight: a run is indexing a range")
-        try:
-            reader = chain.reader(hasty=True)
-            outlook = index.look(engine, reader, policy)
-        except BaseException:
-            # An outage must not cost the next tick: the lease is kept for a launched run only.
-            _give_back(engine, name, token)
-            raise
-        with engine.begin() as connection:
-            lag.sample(connection, chain.chain_id, outlook.head, outlook.head_ts)
-        if not outlook.waiting:
-            _give_back(engine, name, token)
-            return SkipReason(outlook.reason)
-        add_keys(
-            context.instance, BLOCK_RANGES, partitions_of(outlook.from_block, outlook.to_block)
-        )
-        return _request((outlook.from_block, outlook.to_block), name, token)
+        return _tick(context, engine, name, look, busy="a run is indexing a range")
 
     return look_at_chain
 
@@ -98,45 +87,66 @@ def verification_sensor(interval_s: int) -> SensorDefinition:
         from lightchallenge_dagster.steps import verify
 
         engine = database.engine()
-        name = verify_lease(chain.chain_id)
-        token = _take(engine, name)
-        if token is None:
-            return SkipReason("in flight: a run is reading blocks again")
-        try:
-            reader = chain.reader(hasty=True)
-            outlook = verify.look(
-                engine, reader, chain.index_policy(), behind=chain.verify_behind_blocks
+
+        def look() -> verify.VerifyOutlook:
+            return verify.look(
+                engine,
+                chain.reader(hasty=True),
+                chain.index_policy(),
+                behind=chain.verify_behind_blocks,
             )
-        except BaseException:
-            _give_back(engine, name, token)
-            raise
-        if not outlook.waiting:
-            _give_back(engine, name, token)
-            return SkipReason(outlook.reason)
-        add_keys(
-            context.instance, BLOCK_RANGES, partitions_of(outlook.from_block, outlook.to_block)
-        )
-        return _request((outlook.from_block, outlook.to_block), name, token)
+
+        name = verify_lease(chain.chain_id)
+        return _tick(context, engine, name, look, busy="a run is reading blocks again")
 
     return look_again
 
 
-def _take(engine: "Engine", name: str) -> int | None:
+class _Outlook(Protocol):
+    @property
+    def waiting(self) -> bool: ...
+    @property
+    def reason(self) -> str: ...
+    @property
+    def from_block(self) -> int: ...
+    @property
+    def to_block(self) -> int: ...
+
+
+def _tick(
+    context: SensorEvaluationContext,
+    engine: "Engine",
+    name: str,
+    look: Callable[[], _Outlook],
+    *,
+    busy: str,
+) -> RunRequest | SkipReason:
+    """Look under the lease ``name``, and hand it to a run when one is needed."""
     with engine.begin() as connection:
-        return leases.acquire(connection, name, f"tick {uuid4()}", LAUNCH_TTL_S)
-
-
-def _give_back(engine: "Engine", name: str, token: int) -> None:
-    with engine.begin() as connection:
-        leases.release(connection, name, token)
-
-
-def _request(blocks: tuple[int, int], name: str, token: int) -> RunRequest:
+        token = leases.acquire(connection, name, f"tick {uuid4()}", LAUNCH_TTL_S)
+    if token is None:
+        return SkipReason(f"in flight: {busy}")
+    try:
+        outlook = look()
+    except BaseException:
+        # An outage must not cost the next tick: the lease is kept for a launched run only.
+        _give_back(engine, name, token)
+        raise
+    if not outlook.waiting:
+        _give_back(engine, name, token)
+        return SkipReason(outlook.reason)
+    first, last = outlook.from_block, outlook.to_block
+    add_keys(context.instance, BLOCK_RANGES, partitions_of(first, last))
     return RunRequest(
         run_key=f"{name}#{token}",
         tags={
             NAME_TAG: name,
             TOKEN_TAG: str(token),
-            "lightchallenge/blocks": f"{blocks[0]}-{blocks[1]}",
+            "lightchallenge/blocks": f"{first}-{last}",
         },
     )
+
+
+def _give_back(engine: "Engine", name: str, token: int) -> None:
+    with engine.begin() as connection:
+        leases.release(connection, name, token)
