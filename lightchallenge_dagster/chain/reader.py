@@ -78,6 +78,11 @@ class RangeRefused(RpcUnavailable):
         self.asked = asked
         self.suggestion = suggestion
 
+    @property
+    def late(self) -> bool:
+        """Whether the node said nothing in time, which to ask for less may not help."""
+        return isinstance(self.__cause__, RpcTimeout)
+
 
 @dataclass(frozen=True, slots=True)
 class Latest:
@@ -186,23 +191,33 @@ class ChainReader:
         return self.logs_of([block])[block.number]
 
     def logs_of(
-        self, blocks: Sequence[Block], addresses: Sequence[str] | None = None
+        self,
+        blocks: Sequence[Block],
+        addresses: Sequence[str] | None = None,
+        topics: Sequence[str] | None = None,
     ) -> dict[int, list[RawLog]]:
         """The logs of each block by its hash, in batches: of ``addresses``, or of all contracts.
 
-        Raises ``NotThereYet`` when the node does not know one of the hashes (any more).
+        With ``topics`` those that have one of them first. Raises ``NotThereYet`` when the node does
+        not know one of the hashes (any more), ``RangeRefused`` when it wants to return less.
         """
         wanted = None if addresses is None else set(addresses)
         of: dict[str, Any] = {} if addresses is None else {"address": list(addresses)}
+        expected = None if topics is None else set(topics)
+        if topics is not None:
+            of["topics"] = [list(topics)]
         calls = [("eth_getLogs", [{"blockHash": block.hash, **of}]) for block in blocks]
         spans = [f"block {block.number} ({block.hash})" for block in blocks]
+        named = spans[0] if len(spans) == 1 else f"{len(spans)} blocks by hash"
         try:
             answers = self._many(calls)
         except (RpcTimeout, RpcTooLarge) as error:
-            raise RangeRefused(f"eth_getLogs by hash: {error}", asked=len(blocks)) from error
+            raise RangeRefused(f"eth_getLogs for {named}: {error}", asked=len(blocks)) from error
         except RpcError as error:
             if is_range_refusal(error.code, error.message):
-                raise RangeRefused(f"eth_getLogs by hash: {error}", asked=len(blocks)) from error
+                raise RangeRefused(
+                    f"eth_getLogs for {named}: {error}", asked=len(blocks)
+                ) from error
             if is_unknown_block(error.message):
                 raise NotThereYet(f"one of {len(blocks)} blocks by hash: {error}") from error
             raise
@@ -213,6 +228,8 @@ class ChainReader:
                 if (log.block_number, log.block_hash) != (block.number, block.hash):
                     raise BadAnswer(f"eth_getLogs for {span} returned a log of {log.block_hash}")
                 if wanted is not None and log.address not in wanted:
+                    raise BadAnswer(_not_asked_for(span, log))
+                if expected is not None and expected.isdisjoint(log.topics[:1]):
                     raise BadAnswer(_not_asked_for(span, log))
             found[block.number] = logs
         return found

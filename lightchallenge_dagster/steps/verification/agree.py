@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from sqlalchemy import Engine
 
-from lightchallenge_dagster.chain.reader import BadAnswer, Block, ChainReader
+from lightchallenge_dagster.chain.reader import BadAnswer, Block, ChainReader, RangeRefused
 from lightchallenge_dagster.chain.rpc import RpcUnavailable
 from lightchallenge_dagster.rules.witnesses import Key, Logs, Statement, only_late, settled
 from lightchallenge_dagster.steps.indexing.policy import IndexPolicy
 from lightchallenge_dagster.steps.indexing.read import ReadRange
 from lightchallenge_dagster.steps.verification import witnesses as ask
 from lightchallenge_dagster.steps.verification.compare import by_key
-from lightchallenge_dagster.steps.verification.streams import Task
 from lightchallenge_dagster.steps.verification.witnesses import Contradiction, Dispute, Witnesses
 from lightchallenge_dagster.storage import blocks
 
@@ -32,7 +32,7 @@ def agree(
     policy: IndexPolicy,
     witnesses: Witnesses,
     source: ChainReader,
-    task: Task,
+    addresses: Sequence[str],
     read: ReadRange,
     stored: Logs,
 ) -> Agreed:
@@ -43,7 +43,7 @@ def agree(
     the first block that cannot be.
     """
     theirs = by_key(read)
-    readings = _readings(policy, witnesses, source, task, read)
+    readings = _readings(policy, witnesses, source, addresses, read)
     headers = {header.number: header for header in read.headers}
     logs = dict(theirs)
     dropped: set[Key] = set()
@@ -59,21 +59,31 @@ def agree(
                 f"block {number} differs from what is stored; only the second endpoint of LCAI_RPC"
                 " can settle it, and it does not answer",
             )
-        headers[number], found = _by_hash(engine, policy, witnesses, task, number, here)
+        headers[number], found = _by_hash(engine, policy, witnesses, addresses, number, here)
         logs = {key: log for key, log in logs.items() if key[0] != number} | dict(found)
         dropped |= {key for key, log in here.items() if found.get(key) != log}
     return Agreed(logs, dropped, headers)
 
 
+def as_agreed(read: ReadRange, agreed: Agreed) -> ReadRange:
+    """The range with the headers and logs that were agreed on."""
+    headers = [agreed.headers[number] for number in sorted(agreed.headers)]
+    return replace(read, headers=headers, logs=[agreed.logs[key] for key in sorted(agreed.logs)])
+
+
 def _readings(
-    policy: IndexPolicy, witnesses: Witnesses, source: ChainReader, task: Task, read: ReadRange
+    policy: IndexPolicy,
+    witnesses: Witnesses,
+    source: ChainReader,
+    addresses: Sequence[str],
+    read: ReadRange,
 ) -> list[Logs | None]:
     """The range as each witness that can be asked for it shows it."""
     theirs = by_key(read)
     if source is witnesses.first:
         return [theirs]
     try:
-        mine = by_key(ask.read(witnesses.first, policy, task, read.first, read.last))
+        mine = by_key(ask.read(witnesses.first, policy, addresses, read.first, read.last))
     except Contradiction:
         # What it says of the range counts for nothing; its blocks are asked for by hash.
         return [theirs, None]
@@ -85,7 +95,7 @@ def _by_hash(
     engine: Engine,
     policy: IndexPolicy,
     witnesses: Witnesses,
-    task: Task,
+    addresses: Sequence[str],
     number: int,
     stored: Logs,
 ) -> tuple[Block, Logs]:
@@ -101,7 +111,7 @@ def _by_hash(
         for asked in heard:
             ask.require_two(asked, ask.label(reader))
         label = ask.label(reader)
-        heard[label] = _hear(reader, policy, task, number, held)
+        heard[label] = _hear(reader, policy, addresses, number, held)
     found = settled(stored, [one.statement for one in heard.values()])
     header = next((one.header for one in heard.values() if one.header is not None), None)
     if found is None or header is None:
@@ -117,12 +127,18 @@ class _Said:
     words: str
 
 
-def _hear(reader: ChainReader, policy: IndexPolicy, task: Task, number: int, held: str) -> _Said:
+def _hear(
+    reader: ChainReader, policy: IndexPolicy, addresses: Sequence[str], number: int, held: str
+) -> _Said:
     label = ask.label(reader)
     try:
-        header, logs, sealed = ask.whole_block(reader, policy, task, number, held)
+        header, logs, sealed = ask.whole_block(reader, policy, addresses, number, held)
     except BadAnswer as error:
         return _Said(Statement(None), None, f": {error}")
+    except RangeRefused as refused:
+        if refused.late:
+            raise
+        return _Said(Statement(None), None, f": {refused}")
     if ask.label(reader) != label:
         raise RpcUnavailable(f"endpoint {label} failed while block {number} was read by hash")
     return _Said(Statement(logs, sealed), header, f" shows {len(logs)} logs")

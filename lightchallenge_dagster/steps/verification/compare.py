@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from sqlalchemy import Connection, Engine
 
 from lightchallenge_dagster.rules.events import is_registered
@@ -22,7 +24,7 @@ def pass_equal(engine: Engine, policy: IndexPolicy, task: Task, read: ReadRange)
             raise checkpoints.CheckpointMoved(
                 f"block {read.last} was reorganised while it was read again"
             )
-        stored = _stored(connection, policy, task, read)
+        stored = stored_logs(connection, policy, task.addresses, read)
         if stored != by_key(read):
             return stored
         end = Point(read.last, read.end.hash)
@@ -35,9 +37,11 @@ def by_key(read: ReadRange) -> Logs:
     return {(log.block_number, log.log_index): log for log in read.logs}
 
 
-def _stored(connection: Connection, policy: IndexPolicy, task: Task, read: ReadRange) -> Logs:
-    """The stored logs that the streams of ``task`` speak of."""
-    wanted = set(task.addresses)
+def stored_logs(
+    connection: Connection, policy: IndexPolicy, addresses: Sequence[str], read: ReadRange
+) -> Logs:
+    """The stored logs of the range that a reading of these contracts speaks of."""
+    wanted = set(addresses)
     found = blocks.stored_logs(connection, policy.chain_id, read.first, read.last)
     return {
         key: log

@@ -74,8 +74,8 @@ def _look(
     if last - first + 1 > min(LOOK_BLOCKS, policy.max_block_range, witnesses.range_blocks):
         return waiting
     try:
-        read, _ = witnesses.read_again(policy, task, first, last)
-        require_same_chain(engine, policy, witnesses, read)
+        read, source = witnesses.read_again(policy, task.addresses, first, last)
+        require_same_chain(engine, policy, witnesses, source, read)
     except (RangeRefused, Contradiction, Dispute):
         return waiting
     if pass_equal(engine, policy, task, read) is not None:

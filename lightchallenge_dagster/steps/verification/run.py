@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import replace
 
 from sqlalchemy import Connection, Engine
 
@@ -23,7 +22,7 @@ from lightchallenge_dagster.steps.indexing.read import (
 )
 from lightchallenge_dagster.steps.indexing.standing import require_chain
 from lightchallenge_dagster.steps.indexing.write import repair
-from lightchallenge_dagster.steps.verification.agree import Agreed, agree
+from lightchallenge_dagster.steps.verification.agree import Agreed, agree, as_agreed
 from lightchallenge_dagster.steps.verification.compare import pass_equal
 from lightchallenge_dagster.steps.verification.look import VERIFY_BEHIND_BLOCKS
 from lightchallenge_dagster.steps.verification.report import Tally, VerifyReport
@@ -93,8 +92,8 @@ class _Run:
         blocks = min(self.size.blocks, witnesses.range_blocks)
         first, last = task.watermark + 1, min(task.target, task.watermark + blocks)
         try:
-            read, source = witnesses.read_again(self.policy, task, first, last)
-            require_same_chain(self.engine, self.policy, witnesses, read)
+            read, source = witnesses.read_again(self.policy, task.addresses, first, last)
+            require_same_chain(self.engine, self.policy, witnesses, source, read)
             self._compare(witnesses, source, task, read)
         except RangeRefused:
             if first == last:
@@ -129,7 +128,9 @@ class _Run:
         stored = pass_equal(self.engine, self.policy, task, read)
         self.tally.seconds_sql += time.perf_counter() - before
         if stored is not None:
-            agreed = agree(self.engine, self.policy, witnesses, source, task, read, stored)
+            agreed = agree(
+                self.engine, self.policy, witnesses, source, task.addresses, read, stored
+            )
             self._repair(task, read, stored, agreed)
 
     def _repair(self, task: Task, read: ReadRange, stored: Logs, agreed: Agreed) -> None:
@@ -155,7 +156,7 @@ class _Run:
         written, _, _ = repair(
             self.engine,
             self.policy,
-            _as_agreed(read, agreed),
+            as_agreed(read, agreed),
             described,
             addresses=task.addresses,
             drop=agreed.dropped,
@@ -173,8 +174,3 @@ def _sorted_out(task: Task, logs: list[IndexedLog]) -> tuple[list[IndexedLog], l
     late = [log for log in logs if log.raw.block_number >= followed[log.raw.address]]
     history = [log for log in logs if log.raw.block_number < followed[log.raw.address]]
     return late, history
-
-
-def _as_agreed(read: ReadRange, agreed: Agreed) -> ReadRange:
-    headers = [agreed.headers[number] for number in sorted(agreed.headers)]
-    return replace(read, headers=headers, logs=[agreed.logs[key] for key in sorted(agreed.logs)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Engine
@@ -19,7 +20,6 @@ from lightchallenge_dagster.rules.events import bloom_of, is_registered
 from lightchallenge_dagster.rules.witnesses import Logs
 from lightchallenge_dagster.steps.indexing.policy import IndexPolicy
 from lightchallenge_dagster.steps.indexing.read import ReadRange, read_range
-from lightchallenge_dagster.steps.verification.streams import Task
 from lightchallenge_dagster.storage import blocks
 
 
@@ -58,7 +58,13 @@ class Witnesses:
         return min(one.rpc.range.blocks for one in self.all)
 
     def read_again(
-        self, policy: IndexPolicy, task: Task, first: int, last: int
+        self,
+        policy: IndexPolicy,
+        addresses: Sequence[str],
+        first: int,
+        last: int,
+        *,
+        head: int | None = None,
     ) -> tuple[ReadRange, ChainReader]:
         """The range, and who it is from: the other endpoint unless it cannot be read now.
 
@@ -66,26 +72,42 @@ class Witnesses:
         """
         if self.second is not None:
             try:
-                return read(self.second, policy, task, first, last), self.second
+                found = read(self.second, policy, addresses, first, last, head=head)
+                return found, self.second
             except RangeRefused:
                 raise
             except (RpcUnavailable, RpcError):
                 # Seen in the endpoint's counts. A second reading by the same node is worth less,
                 # but it is worth more than none while the other one is away.
                 pass
-        return read(self.first, policy, task, first, last), self.first
+        return read(self.first, policy, addresses, first, last, head=head), self.first
 
 
-def read(reader: ChainReader, policy: IndexPolicy, task: Task, first: int, last: int) -> ReadRange:
-    """The range of the task's contracts; the endpoint's range of blocks learns from it.
+def read(
+    reader: ChainReader,
+    policy: IndexPolicy,
+    addresses: Sequence[str],
+    first: int,
+    last: int,
+    *,
+    head: int | None = None,
+) -> ReadRange:
+    """The range of these contracts; the endpoint's range of blocks learns from it.
 
-    Raises ``RangeRefused``, ``Contradiction`` for answers that cannot all be true, ``RpcError`` and
-    ``RpcUnavailable`` when the chain cannot be read.
+    With ``head`` the blocks near it are read by hash. Raises ``RangeRefused``, ``Contradiction``
+    for answers that cannot all be true, ``RpcError`` and ``RpcUnavailable`` when the chain cannot
+    be read.
     """
-    after = last + 1
     try:
         found = read_range(
-            reader, policy, first, last, parent=None, dense_from=after, addresses=task.addresses
+            reader,
+            policy,
+            first,
+            last,
+            parent=None,
+            dense_from=last + 1,
+            addresses=addresses,
+            head=head,
         )
     except RangeRefused as refused:
         size = reader.rpc.range
@@ -95,12 +117,12 @@ def read(reader: ChainReader, policy: IndexPolicy, task: Task, first: int, last:
         raise
     except BadAnswer as error:
         raise Contradiction(f"endpoint {label(reader)}: {error}", kind=error.kind) from error
-    reader.rpc.range = reader.rpc.range.accepted(last - first + 1)
+    reader.rpc.range = reader.rpc.range.accepted(last - first + 1 - found.by_hash)
     return found
 
 
 def whole_block(
-    reader: ChainReader, policy: IndexPolicy, task: Task, number: int, held: str
+    reader: ChainReader, policy: IndexPolicy, addresses: Sequence[str], number: int, held: str
 ) -> tuple[Block, Logs, bool]:
     """The header and our logs of the block ``held``, and whether the header's bloom seals them.
 
@@ -114,7 +136,7 @@ def whole_block(
     # Some chains fill no blooms: an empty one proves nothing, for or against.
     if bits and bloom_of(whole) != bits:
         raise BadAnswer(f"its logs of block {number} do not make the header's bloom")
-    wanted = set(task.addresses)
+    wanted = set(addresses)
     ours = {
         (log.block_number, log.log_index): log
         for log in whole
@@ -139,19 +161,24 @@ def require_two(one: str, other: str) -> None:
 
 
 def require_same_chain(
-    engine: Engine, policy: IndexPolicy, witnesses: Witnesses, read: ReadRange
+    engine: Engine, policy: IndexPolicy, witnesses: Witnesses, source: ChainReader, read: ReadRange
 ) -> None:
-    """Raise unless the range that was read again ends on the block that we stored."""
+    """Raise unless ``source``, whom the range is from, has the next block that we have kept too.
+
+    Few headers are kept of old blocks, and a chain that parted from ours below the next of them
+    has nothing to say about what is stored.
+    """
     with engine.connect() as connection:
-        ours = blocks.header_at(connection, policy.chain_id, read.last)
-    if ours is not None and ours.hash == read.end.hash:
+        ours = blocks.header_at_or_above(connection, policy.chain_id, read.last)
+    if ours is None or (ours.number, ours.hash) == (read.last, read.end.hash):
         return
-    theirs = witnesses.first.block(read.last).hash
-    if ours is not None and theirs != ours.hash:
-        raise ChainMoved(f"block {read.last} is another one by now; the follower undoes it first")
-    if theirs != read.end.hash:
-        raise Dispute(
-            read.first,
-            f"block {read.last} is {theirs} for endpoint {label(witnesses.first)} and"
-            f" {read.end.hash} for another one: they follow different chains",
-        )
+    said = read.end.hash if ours.number == read.last else source.block(ours.number).hash
+    if said == ours.hash:
+        return
+    if source is witnesses.first or witnesses.first.block(ours.number).hash != ours.hash:
+        raise ChainMoved(f"block {ours.number} is another one by now; the follower undoes it first")
+    raise Dispute(
+        read.first,
+        f"block {ours.number} is {ours.hash} for endpoint {label(witnesses.first)} and"
+        f" {said} for endpoint {label(source)}: they follow different chains",
+    )
