@@ -99,7 +99,8 @@ class IndexReport:
     Blocks are inclusive; when none was read, ``from_block`` is ``to_block`` + 1. ``rows_changed``
     counts by table ("public.claims"), ``partitions`` are those of chain_logs that were read or
     undone, ``lag_…`` is what still lies between the checkpoint and the head, confirmations
-    included. ``added_logs`` and ``dropped_logs`` are what healing found missing and wrong.
+    included. ``added_logs`` and ``dropped_logs`` are what healing found missing and wrong,
+    ``disputed`` says of each block that it could not settle why.
     ``by_hash_blocks`` lay so near the head that their logs were read by block hash,
     ``compared_answers`` had a number of logs at which nodes cut off and were read again in halves.
     ``endpoint_errors`` counts this run's failures by endpoint label and kind (``chain.failures``).
@@ -125,6 +126,7 @@ class IndexReport:
     partitions: list[str]
     added_logs: int = 0
     dropped_logs: int = 0
+    disputed: list[str] = field(default_factory=list[str])
     by_hash_blocks: int = 0
     compared_answers: int = 0
     endpoint_errors: dict[str, dict[str, int]] = field(default_factory=dict[str, dict[str, int]])

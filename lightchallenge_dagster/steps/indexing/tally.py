@@ -34,6 +34,7 @@ class Tally:
     undone: int = 0
     added: int = 0
     dropped: int = 0
+    disputed: list[str] = field(default_factory=list[str])
     end: Block | None = None
     seconds_sql: float = 0.0
     partitions: set[str] = field(default_factory=set[str])
@@ -110,6 +111,7 @@ class Tally:
             partitions=sorted(self.partitions),
             added_logs=self.added,
             dropped_logs=self.dropped,
+            disputed=self.disputed,
             by_hash_blocks=self.by_hash,
             compared_answers=self.compared,
             endpoint_errors=self._errors(),
