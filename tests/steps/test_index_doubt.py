@@ -12,14 +12,14 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, event
 
-from lightchallenge_dagster.chain.reader import BadAnswer, NotThereYet, Truncated
+from lightchallenge_dagster.chain.reader import BadAnswer, NotThereYet, RangeRefused, Truncated
 from lightchallenge_dagster.chain.rpc import Rpc
 from lightchallenge_dagster.rules.reorg import Point
 from lightchallenge_dagster.steps import index
 from lightchallenge_dagster.steps.index import NEAR_HEAD, CheckpointMoved
 from lightchallenge_dagster.steps.indexing import patience
 from tests.steps.index_world import World, open_world
-from tests.steps.lying_node import LyingNode, Params, Refusal, bent, honest, times
+from tests.steps.lying_node import Lie, LyingNode, Params, Refusal, bent, honest, times
 
 Truth = Callable[[], Any]
 
@@ -610,3 +610,72 @@ class EmptyChain(LyingNode):
             return block(known[tag] if tag in known else int(tag, 16))
 
         self.lie = answer
+
+
+# ── Blocks that are too much ──
+
+
+def no_more_than(limit: int, allowed: Callable[[dict[str, Any]], bool]) -> Lie:
+    """The node returns so many logs at once, unless the question is an ``allowed`` one."""
+
+    def lie(method: str, params: Params, truth: Truth) -> Any:
+        answer = truth()
+        if method == "eth_getLogs" and len(answer) > limit and not allowed(params[0]):
+            raise Refusal(f"query returned more than {limit} results", -32005)
+        return answer
+
+    return lie
+
+
+@pytest.mark.parametrize("blocks_since", [0, 80])
+def test_a_block_of_strangers_logs_that_no_node_returns_whole_stops_nothing(
+    world: World, node: LyingNode, blocks_since: int
+) -> None:
+    alice, bob = world.funded("alice", "bob")
+    challenge = world.client.create_challenge(alice)
+    world.follow()
+    world.join_together(challenge, *[bob] * 3)
+    mine(world, blocks_since)
+    node.lie = no_more_than(2, lambda query: "address" in query)
+
+    report = world.follow()
+
+    assert (report.logs, report.lag_blocks, report.splits) == (3, 0, 0)
+
+
+@pytest.mark.parametrize("blocks_since", [0, 80])
+def test_a_block_of_more_logs_of_ours_than_a_node_returns_is_read_event_by_event(
+    world: World, node: LyingNode, blocks_since: int
+) -> None:
+    alice, bob, carol = world.funded("alice", "bob", "carol")
+    challenge = world.client.create_challenge(alice)
+    world.follow()
+    world.join_together(challenge, *[bob, carol] * 8)
+    mine(world, blocks_since)
+    by_event = no_more_than(15, lambda query: len(query.get("topics", [[]])[0]) == 1)
+    node.lie = by_event
+
+    report = world.follow()
+
+    assert (report.logs, report.lag_blocks) == (16, 0)
+    placed = "select log_index from pipeline.chain_logs where event = 'ChallengePay.Joined'"
+    assert len(world.rows(placed)) == 16
+
+
+@pytest.mark.parametrize("blocks_since", [0, 80])
+def test_when_nothing_smaller_is_left_to_ask_for_the_refusal_names_the_block(
+    world: World, node: LyingNode, blocks_since: int
+) -> None:
+    alice, bob = world.funded("alice", "bob")
+    challenge = world.client.create_challenge(alice)
+    world.follow()
+    world.join_together(challenge, *[bob] * 3)
+    block = world.client.node.block_number()
+    mine(world, blocks_since)
+    node.lie = no_more_than(2, lambda query: False)
+
+    with pytest.raises(RangeRefused, match=rf"block {block} .*more than 2 results"):
+        world.follow()
+
+    held = index.checkpoint(world.engine, world.policy)
+    assert held is not None and held.number == block - 1

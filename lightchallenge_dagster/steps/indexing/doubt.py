@@ -6,12 +6,37 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 
 from lightchallenge_dagster.chain.failures import TRUNCATED
-from lightchallenge_dagster.chain.reader import BadAnswer, Block, ChainReader, RawLog, Truncated
+from lightchallenge_dagster.chain.reader import (
+    BadAnswer,
+    Block,
+    ChainReader,
+    RangeRefused,
+    RawLog,
+    Truncated,
+)
 from lightchallenge_dagster.rules.events import bloom_of, topics_for
 from lightchallenge_dagster.rules.ranges import is_suspicious
 
 _Kind = tuple[str, str]
 """An address and a first topic."""
+
+
+def in_parts(reader: ChainReader, block: Block, roles: Mapping[str, str]) -> list[RawLog]:
+    """Our logs of one block that a node will not return at once, by the block's hash.
+
+    Contract by contract, and event by event where that is too much still. Raises ``RangeRefused``
+    when nothing smaller is left to ask for.
+    """
+    found: list[RawLog] = []
+    for address, role in roles.items():
+        try:
+            found += reader.logs_of([block], [address])[block.number]
+        except RangeRefused as refused:
+            if refused.late:
+                raise
+            for topic in topics_for([role]):
+                found += reader.logs_of([block], [address], [topic])[block.number]
+    return sorted(found, key=lambda log: log.log_index)
 
 
 class Doubt:
@@ -96,7 +121,20 @@ class Doubt:
         return any(bloom & mask == mask for kind, mask in self._masks.items() if kind not in seen)
 
     def _whole(self, headers: Sequence[Block]) -> dict[int, list[RawLog]]:
-        whole = self._reader.logs_of(headers)
+        """Every log of each block; of a block too large for that, those of our contracts.
+
+        It may be full of strangers' logs, or one that somebody has filled to stop us here: what is
+        left to compare with are our own logs by the block's hash, without the bloom's word.
+        """
+        try:
+            whole = self._reader.logs_of(headers)
+        except RangeRefused as refused:
+            if refused.late:
+                raise
+            if len(headers) == 1:
+                return {headers[0].number: in_parts(self._reader, headers[0], self._roles)}
+            half = len(headers) // 2
+            return self._whole(headers[:half]) | self._whole(headers[half:])
         for header in headers:
             bits = int(header.logs_bloom, 16)
             if bits and bloom_of(whole[header.number]) != bits:

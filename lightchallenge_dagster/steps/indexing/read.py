@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lightchallenge_dagster.chain.reader import Block, ChainMoved, ChainReader, RawLog
+from lightchallenge_dagster.chain.reader import (
+    Block,
+    ChainMoved,
+    ChainReader,
+    RangeRefused,
+    RawLog,
+)
 from lightchallenge_dagster.rules.events import is_registered, topics_for
 from lightchallenge_dagster.rules.reorg import Point, unlinked
 from lightchallenge_dagster.steps.indexing.describe import (
@@ -13,7 +19,7 @@ from lightchallenge_dagster.steps.indexing.describe import (
     ChallengeSnapshot,
     describe,
 )
-from lightchallenge_dagster.steps.indexing.doubt import Doubt
+from lightchallenge_dagster.steps.indexing.doubt import Doubt, in_parts
 from lightchallenge_dagster.steps.indexing.policy import IndexPolicy
 
 __all__ = [
@@ -82,17 +88,28 @@ def read_range(
     near = last + 1 if head is None else min(last + 1, max(first, head - NEAR_HEAD + 1))
     numbers = sorted({first, last, *range(max(first, min(dense_from, near)), last + 1)})
     if first < near:
-        headers, found = reader.blocks_and_logs(
-            sorted({*numbers, near - 1}), list(roles), topics, first, near - 1
-        )
-        compared = doubt.compare(topics, first, near - 1, found)
+        wanted = sorted({*numbers, near - 1})
+        try:
+            headers, found = reader.blocks_and_logs(wanted, list(roles), topics, first, near - 1)
+            compared = doubt.compare(topics, first, near - 1, found)
+        except RangeRefused as refused:
+            if refused.late or first < near - 1:
+                raise
+            # One block is the smallest range there is.
+            headers, compared = reader.blocks(wanted), 0
+            found = in_parts(reader, headers[first], roles)
     else:
         headers, found, compared = reader.blocks(numbers), list[RawLog](), 0
     if parent is not None and headers[first].parent_hash != parent.hash:
         raise ChainMoved(f"block {first} does not follow block {parent.number} that we hold")
     _require_links(headers)
     if near <= last:
-        by_hash = reader.logs_of([headers[n] for n in range(near, last + 1)], list(roles))
+        try:
+            by_hash = reader.logs_of([headers[n] for n in range(near, last + 1)], list(roles))
+        except RangeRefused as refused:
+            if refused.late or near < last:
+                raise
+            by_hash = {last: in_parts(reader, headers[last], roles)}
         found += [log for number in range(near, last + 1) for log in by_hash[number]]
     logs = [log for log in found if log.topics and is_registered(roles[log.address], log.topics[0])]
     bare = {log.block_number for log in logs} - headers.keys()
