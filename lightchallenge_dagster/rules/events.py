@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, Literal, cast
 
 import msgspec
@@ -565,7 +565,11 @@ def topic_of(event: str) -> str:
     return {layout.event: layout.topic0 for layout in _layouts().values()}[event]
 
 
-@cache
+_BLOOM_ITEMS = 4_096
+"""Addresses and topics whose bits are kept: whole blocks bring new ones for ever."""
+
+
+@lru_cache(_BLOOM_ITEMS)
 def _bloom_bits(item: str) -> int:
     digest = keccak(bytes.fromhex(item[2:]))
     bits = 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import tracemalloc
 from importlib import resources
 from typing import Any
 
@@ -258,3 +259,21 @@ def test_a_mint_that_no_row_can_follow_from_is_decoded_and_has_a_problem() -> No
         assert decoded.problem is not None and f"{name} is {value}" in decoded.problem
     assert achievement_problem(0) is achievement_problem(1) is None
     assert "its type is 2" in str(achievement_problem(2))
+
+
+def test_topics_of_strangers_do_not_fill_the_memory() -> None:
+    """Whole blocks are held against their blooms for as long as a process lives."""
+
+    def kept_after(first: int) -> int:
+        for number in range(first, first + 5_000):
+            topics = (f"0x{number:064x}", f"0x{number + 10**9:064x}")
+            bloom_of([joined(topics=topics)])
+        return tracemalloc.get_traced_memory()[0]
+
+    tracemalloc.start()
+    try:
+        once, twice = kept_after(0), kept_after(5_000)
+    finally:
+        tracemalloc.stop()
+
+    assert twice < once * 1.1
