@@ -7,7 +7,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, Row, text
 
-from lightchallenge_dagster.errors import TransientError
+from lightchallenge_dagster.errors import PermanentError, TransientError
 from lightchallenge_dagster.rules.reorg import Point
 
 LIVE = "live"
@@ -64,8 +64,18 @@ def read(connection: Connection, chain_id: int) -> Point | None:
 def create(connection: Connection, chain_id: int, at: Point) -> bool:
     """Begin the live stream at ``at``, the block before the first one to index.
 
-    False when it has begun already.
+    False when it has begun already. Raises ``PermanentError`` in a database of another chain: the
+    tables of public name challenges and wallets without saying of which.
     """
+    other = connection.execute(
+        text("select chain_id from pipeline.checkpoints where chain_id <> :chain_id limit 1"),
+        {"chain_id": chain_id},
+    ).scalar_one_or_none()
+    if other is not None:
+        raise PermanentError(
+            f"this database holds chain {other}, LCAI_CHAIN_ID says {chain_id}: the challenges of"
+            " both would be one. Nothing was indexed; use a database of its own for each chain"
+        )
     done = connection.execute(
         text(
             "insert into pipeline.checkpoints"

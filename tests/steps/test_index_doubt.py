@@ -560,6 +560,7 @@ def test_empty_blocks_cost_one_request_a_range_across_partitions(
     world: World,
 ) -> None:
     blocks = 250_000
+    world.run("delete from pipeline.checkpoints")
     with EmptyChain(blocks).serving() as chain:
         rpc = Rpc(chain.url)
         policy = replace(world.policy, chain_id=EmptyChain.CHAIN_ID, start_block=1)

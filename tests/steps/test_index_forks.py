@@ -10,13 +10,14 @@ import pytest
 from sqlalchemy import Engine
 
 from lightchallenge_dagster.chain.contracts import CallReverted
-from lightchallenge_dagster.chain.reader import ChainMoved
+from lightchallenge_dagster.chain.reader import ChainMoved, ChainReader
 from lightchallenge_dagster.chain.revert import Revert
 from lightchallenge_dagster.chain.rpc import Rpc
 from lightchallenge_dagster.devnet.client import Client
 from lightchallenge_dagster.devnet.deploy import deploy
 from lightchallenge_dagster.devnet.processes import Anvil
 from lightchallenge_dagster.devnet.wallets import user
+from lightchallenge_dagster.errors import PermanentError
 from lightchallenge_dagster.resources.chain import ChainResource
 from lightchallenge_dagster.rules.events import RawLog, topic_of
 from lightchallenge_dagster.rules.reorg import Point
@@ -24,6 +25,7 @@ from lightchallenge_dagster.steps import index, verify
 from lightchallenge_dagster.steps.index import CheckpointMoved, ReorgTooDeep
 from lightchallenge_dagster.steps.indexing import patience, standing
 from lightchallenge_dagster.steps.indexing.describe import describe
+from lightchallenge_dagster.steps.set_checkpoint import set_checkpoint
 from tests.steps.index_world import World, open_world
 from tests.steps.lying_node import LyingNode, Params, Refusal
 
@@ -279,3 +281,26 @@ def test_a_token_whose_type_the_contract_refuses_to_tell_stops_nothing(world: Wo
         "its type was not read: achievementOf was refused: ERC721NonexistentToken",
         None,
     ]
+
+
+# ── A database of another chain ──
+
+
+def test_a_second_chain_is_not_begun_in_the_database_of_the_first(world: World) -> None:
+    """Challenges and claims say of which wallet they are, and not of which chain."""
+    (alice,) = world.funded("alice")
+    world.client.create_challenge(alice)
+    world.follow()
+    before = world.state()
+
+    class Elsewhere(ChainReader):
+        def chain_id(self) -> int:
+            return 9
+
+    other = replace(world.policy, chain_id=9)
+    with pytest.raises(PermanentError, match="holds chain 504, LCAI_CHAIN_ID says 9"):
+        index.follow(world.engine, Elsewhere(world.rpc), other, world.snapshot)
+    with pytest.raises(PermanentError, match="holds chain 504"):
+        set_checkpoint(world.engine, Elsewhere(world.rpc), other, look_back=1)
+
+    assert world.state() == before
