@@ -152,8 +152,9 @@ CHECKS: list[Check] = [
         "events_decoded",
         "chain_logs",
         WARN,
-        "Every stored event could be decoded.",
-        "The log is kept raw. Add or mend its entry in rules/events.py, then rebuild the tables.",
+        "Every stored event could be decoded, and the contract told what it does not carry.",
+        "The log is kept raw. Add or mend its entry in rules/events.py, then rebuild the tables. "
+        "Where something 'was not read', run verify_chain: it asks the contract again.",
     ),
     _rows(
         "logs_match_blocks",

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Row, text
 
 from lightchallenge_dagster.rules.events import DecodedEvent, RawLog
 from lightchallenge_dagster.rules.reorg import Block, Point
@@ -172,19 +172,21 @@ def stored_logs(
         ),
         {"chain_id": chain_id, "first": first, "last": last},
     )
-    return {
-        (row.block_number, row.log_index): RawLog(
-            row.block_number,
-            row.block_hash,
-            row.tx_hash,
-            row.tx_index,
-            row.log_index,
-            row.address,
-            tuple(row.topics),
-            row.data,
-        )
-        for row in rows
-    }
+    return {(row.block_number, row.log_index): raw_log(row) for row in rows}
+
+
+def raw_log(row: Row[Any]) -> RawLog:
+    """The log as it was read, from a row with its columns."""
+    return RawLog(
+        row.block_number,
+        row.block_hash,
+        row.tx_hash,
+        row.tx_index,
+        row.log_index,
+        row.address,
+        tuple(row.topics),
+        row.data,
+    )
 
 
 def drop_logs(connection: Connection, chain_id: int, keys: Sequence[tuple[int, int]]) -> int:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from msgspec.structs import replace
 
-from lightchallenge_dagster.chain.contracts import CallReverted
+from lightchallenge_dagster.chain.contracts import CallReverted, NotAContract
 from lightchallenge_dagster.chain.reader import BadAnswer, RawLog
 from lightchallenge_dagster.rules.events import (
     DecodedEvent,
@@ -27,6 +27,13 @@ AchievementSnapshot = Callable[[Sequence[tuple[int, Point]]], Sequence[tuple[int
 time."""
 
 
+_Asked = TypeVar("_Asked")
+_Said = TypeVar("_Said")
+
+_Refused = CallReverted | NotAContract
+"""The contract would not tell, or is one of another version: no reason to stop for ever."""
+
+
 def describe(
     policy: IndexPolicy,
     logs: Iterable[RawLog],
@@ -36,12 +43,13 @@ def describe(
 ) -> list[IndexedLog]:
     """Decode logs, and read beside each what its event does not carry.
 
-    Raises what the snapshot callables raise, and ``BadAnswer`` for a snapshot of another
-    challenge: an old or lagging node answers zeros.
+    Where the contract refuses to tell it, the log gets a problem in place of the snapshot; a
+    verification asks again (``storage.untold``). Raises what the snapshot callables raise, and
+    ``BadAnswer`` for a snapshot of another challenge: an old or lagging node answers zeros.
     """
     raw = list(logs)
     events = [decode(log, policy.roles[log.address]) for log in raw]
-    beside: dict[int, Mapping[str, Any]] = _challenges(raw, events, snapshot)
+    beside = _challenges(raw, events, snapshot)
     lone = _lone_mints(raw, events)
     if achievement is None:
         for at in lone:
@@ -49,8 +57,8 @@ def describe(
             events[at] = replace(events[at], problem=problem)
     elif lone:
         asked = [(int(raw[at].topics[1], 16), _block(raw[at])) for at in lone]
-        for at, token in zip(lone, _tokens(achievement, asked), strict=True):
-            if isinstance(token, CallReverted):
+        for at, token in zip(lone, _told(achievement, asked), strict=True):
+            if isinstance(token, _Refused):
                 problem = f"its type was not read: {token}"
                 events[at] = replace(events[at], problem=problem)
                 continue
@@ -67,7 +75,10 @@ def describe(
 def _challenges(
     raw: list[RawLog], events: list[DecodedEvent], snapshot: ChallengeSnapshot
 ) -> dict[int, Mapping[str, Any]]:
-    """The snapshot of each challenge created, by the place of its log."""
+    """The snapshot of each challenge created, by the place of its log.
+
+    Where there is none, the event gets a problem.
+    """
     created = {
         at: (event.challenge_id, event.account or "", _block(raw[at]))
         for at, event in enumerate(events)
@@ -76,8 +87,12 @@ def _challenges(
     if not created:
         return {}
     found: dict[int, Mapping[str, Any]] = {}
-    answers = snapshot(list(created.values()))
+    answers = _told(snapshot, list(created.values()))
     for (at, (number, creator, block)), answer in zip(created.items(), answers, strict=True):
+        if isinstance(answer, _Refused):
+            problem = f"its challenge was not read: {answer}"
+            events[at] = replace(events[at], problem=problem)
+            continue
         said = (str(answer.get("id")), str(answer.get("creator")).lower())
         if said != (str(number), creator):
             raise BadAnswer(
@@ -88,16 +103,17 @@ def _challenges(
     return found
 
 
-def _tokens(
-    achievement: AchievementSnapshot, asked: Sequence[tuple[int, Point]]
-) -> list[tuple[int, str, int, int] | CallReverted]:
-    """What the contract says of each token, or its refusal: a later run would hear the same."""
+def _told(
+    ask: Callable[[Sequence[_Asked]], Sequence[_Said]], asked: Sequence[_Asked]
+) -> list[_Said | _Refused]:
+    """What the contract says of each, or its refusal, which costs none of the others its own."""
     try:
-        return list(achievement(asked))
-    except CallReverted as refused:
+        return list(ask(asked))
+    except (CallReverted, NotAContract) as refused:
         if len(asked) == 1:
             return [refused]
-        return [said for one in asked for said in _tokens(achievement, [one])]
+    middle = len(asked) // 2
+    return _told(ask, asked[:middle]) + _told(ask, asked[middle:])
 
 
 def _lone_mints(raw: list[RawLog], events: list[DecodedEvent]) -> list[int]:

@@ -27,6 +27,7 @@ from lightchallenge_dagster.steps.verification.compare import pass_equal
 from lightchallenge_dagster.steps.verification.look import VERIFY_BEHIND_BLOCKS
 from lightchallenge_dagster.steps.verification.report import Tally, VerifyReport
 from lightchallenge_dagster.steps.verification.streams import Task, next_task
+from lightchallenge_dagster.steps.verification.untold import ask_again
 from lightchallenge_dagster.steps.verification.witnesses import (
     Contradiction,
     Dispute,
@@ -64,6 +65,7 @@ def verify(
                 heartbeat()
             task = next_task(engine, policy, behind, limits=run.limits)
             if isinstance(task, str):
+                run.ask_again()
                 return run.tally.report(engine, policy, behind)
             run.attempt(task)
 
@@ -110,6 +112,12 @@ class _Run:
             self._hold_back(task, dispute.block, dispute.problem)
         else:
             self.size = self.size.accepted(last - first + 1)
+
+    def ask_again(self) -> None:
+        """Complete logs beside which a contract would not tell what their event does not carry."""
+        told, rows = ask_again(self.engine, self.policy, self.snapshot, self.achievement)
+        self.tally.told += told
+        self.tally.changed(rows)
 
     def _hold_back(self, task: Task, block: int, problem: str) -> None:
         chain = self.policy.chain_id
