@@ -164,6 +164,8 @@ def anew(world: World, fresh_anvil: Callable[..., Anvil]) -> Client:
     """
     alice, *_ = world.funded("alice")
     world.client.create_challenge(alice)
+    # Before the blocks: anvil forgets what contracts held so far back, now and then.
+    world.follow()
     mine(world, ANEW)
     world.follow()
     other = Client(deploy(fresh_anvil().url))
