@@ -96,6 +96,9 @@ def anvil(request: pytest.FixtureRequest) -> Iterator[Anvil]:
     # Tests that need no chain ran meanwhile: a start "two minutes after the latest block" would
     # lie in the past of the next one.
     node.resume_clock()
+    # anvil keeps states by block hash and forgets them in order: blocks that an earlier test had
+    # too, hash for hash, would lose theirs while they are needed.
+    node.rpc("anvil_setCoinbase", f"0x{next(_numbers):040x}")
     snapshot = node.snapshot()
     yield node
     node.revert(snapshot)

@@ -294,6 +294,7 @@ def indexed_to(database: Engine, moment: datetime) -> None:
         stream="live",
         block_number=100,
         block_hash=build.HASH,
+        first_block=0,
     )
 
 
