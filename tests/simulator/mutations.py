@@ -124,6 +124,10 @@ def _forget_the_orphans() -> None:
     _instead(projections, "touch", forgetting)
 
 
+def _change_nothing() -> None:
+    """The indexer as it is, played as the broken ones are."""
+
+
 def _instead(where: Any, name: str, wrap: Callable[[Any], Any]) -> None:
     if not hasattr(where, name):
         raise Unusable(f"the indexer has no {name} any more: this mutation breaks nothing")
@@ -144,6 +148,8 @@ def _everywhere(name: str, wrap: Callable[[Any], Any]) -> None:
         setattr(module, name, wrapped)
 
 
+UNBROKEN = "none of them"
+
 MUTATIONS: dict[str, Callable[[], None]] = {
     "swallow failed logs": _swallow_failed_logs,
     "believe silence": _believe_silence,
@@ -151,4 +157,5 @@ MUTATIONS: dict[str, Callable[[], None]] = {
     "checkpoint first": _checkpoint_first,
     "merge the second writer": _merge_the_second_writer,
     "forget the orphans": _forget_the_orphans,
+    UNBROKEN: _change_nothing,
 }

@@ -44,7 +44,8 @@ class Nature:
 
     ``rate`` is the share of requests that go wrong, ``without`` the kinds that do not happen;
     ``range_limit`` blocks are served at most and ``cap`` logs returned at most, silently, by the
-    main endpoint (0: no limit); the lagging endpoint is ``lag`` blocks behind.
+    main endpoint (0: no limit); the lagging endpoint is ``lag`` blocks behind. ``silent`` nodes
+    leave out all logs in half of the log answers that go wrong.
     """
 
     rate: float
@@ -52,6 +53,7 @@ class Nature:
     range_limit: int = 0
     cap: int = 0
     lag: int = 3
+    silent: bool = False
 
 
 @dataclass(slots=True)
@@ -191,6 +193,8 @@ class Proxy:
         kinds = [kind for kind in _ANY if kind != "timeout"] + list(_ANY)
         if "eth_getLogs" in methods:
             kinds += _LOGS * 3
+            if self._nature.silent:
+                kinds += ("empty_logs",) * len(kinds)
         if "eth_getBlockByNumber" in methods:
             kinds += _BLOCKS
         if is_batch and len(calls) > 1:
