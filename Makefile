@@ -6,7 +6,7 @@ RUN := $(PYTHON) -m
 OR_NONE = || { code=$$?; [ $$code = 5 ] && [ -n "$(ARGS)" ]; }
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test bench-index soak-index check format lock clean
+.PHONY: help install demo test test-slow bench-index soak-index check format lock clean
 
 help: ## Show this text
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1  	\2/p' Makefile
@@ -21,6 +21,9 @@ test: install ## Run the tests (ARGS="-k words" picks some)
 	@$(RUN) pytest -n 2 --dist loadfile --ignore=tests/e2e $(ARGS) $(OR_NONE)
 	@echo "Now end to end, with Dagster itself, one after the other:"
 	@$(RUN) pytest tests/e2e $(ARGS) $(OR_NONE)
+
+test-slow: install ## Run the tests that `make test` leaves out
+	@$(RUN) pytest -m slow $(ARGS)
 
 bench-index: install ## Measure the indexer (ARGS="--help" shows its parts)
 	@$(RUN) benchmarks.index $(ARGS)

@@ -14,7 +14,17 @@ A_FEW = 8
 BEGIN = {"checkpoint first": 7}
 
 
-@pytest.mark.parametrize("mutation", sorted(MUTATIONS.keys() - {UNBROKEN}))
+# Each takes a quarter of a minute: one lie and one forgotten reorg at every `make test`.
+ALWAYS = {"swallow failed logs", "forget the orphans"}
+
+
+@pytest.mark.parametrize(
+    "mutation",
+    [
+        pytest.param(name, marks=() if name in ALWAYS else pytest.mark.slow)
+        for name in sorted(MUTATIONS.keys() - {UNBROKEN})
+    ],
+)
 def test_an_indexer_broken_on_purpose_is_found_out_within_a_few_seeds(
     play: Play, mutation: str
 ) -> None:
@@ -27,6 +37,6 @@ def test_an_indexer_broken_on_purpose_is_found_out_within_a_few_seeds(
     pytest.fail(f"{mutation!r} went unnoticed in {A_FEW} seeds")
 
 
-@pytest.mark.parametrize("seed", [3, 9])
+@pytest.mark.parametrize("seed", [3, pytest.param(9, marks=pytest.mark.slow)])
 def test_the_indexer_as_it_is_stands_what_finds_the_broken_ones_out(play: Play, seed: int) -> None:
     assert not play(seed, mutation=UNBROKEN)["differences"]
