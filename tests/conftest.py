@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 _numbers = itertools.count(1)
 
+# A session's tests mine thousands of blocks; by its defaults anvil forgets the first ones' states.
+REMEMBERING = ("--max-persisted-states", "20000")
+
 
 @pytest.fixture(scope="session")
 def supervisor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Supervisor]:
@@ -70,14 +73,14 @@ def database(database_url: str) -> Iterator[Engine]:
 
 @pytest.fixture(scope="session")
 def _blank_node(supervisor: Supervisor) -> Anvil:
-    return start_anvil(supervisor)
+    return start_anvil(supervisor, arguments=REMEMBERING)
 
 
 @pytest.fixture(scope="session")
 def _deployed(supervisor: Supervisor) -> tuple[Anvil, Deployment]:
     from lightchallenge_dagster.devnet.deploy import deploy
 
-    node = start_anvil(supervisor, name="anvil-devnet")
+    node = start_anvil(supervisor, name="anvil-devnet", arguments=REMEMBERING)
     return node, deploy(node.url)
 
 
@@ -96,8 +99,7 @@ def anvil(request: pytest.FixtureRequest) -> Iterator[Anvil]:
     # Tests that need no chain ran meanwhile: a start "two minutes after the latest block" would
     # lie in the past of the next one.
     node.resume_clock()
-    # anvil keeps states by block hash and forgets them in order: blocks that an earlier test had
-    # too, hash for hash, would lose theirs while they are needed.
+    # Blocks of its own: anvil keeps states by block hash, and an earlier test's clock was the same.
     node.rpc("anvil_setCoinbase", f"0x{next(_numbers):040x}")
     snapshot = node.snapshot()
     yield node
