@@ -131,8 +131,7 @@ class _Run:
             stored = stored_logs(connection, policy, addresses, read)
         if stored != by_key(read):
             agreed = agree(engine, policy, witnesses, source, addresses, read, stored)
-            missing = [log for key, log in agreed.logs.items() if stored.get(key) != log]
-            times = {header.number: header.timestamp for header in agreed.headers.values()}
+            missing, times = agreed.missing(stored), agreed.timestamps
             logs = describe(policy, missing, times, self.snapshot, self.achievement)
             self._repair(read, agreed, logs)
             self.tally.took(read, logs)

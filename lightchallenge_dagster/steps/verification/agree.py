@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from sqlalchemy import Engine
 
-from lightchallenge_dagster.chain.reader import BadAnswer, Block, ChainReader, RangeRefused
+from lightchallenge_dagster.chain.reader import BadAnswer, Block, ChainReader, RangeRefused, RawLog
 from lightchallenge_dagster.chain.rpc import RpcUnavailable
 from lightchallenge_dagster.rules.witnesses import Key, Logs, Statement, only_late, settled
 from lightchallenge_dagster.steps.indexing.policy import IndexPolicy
@@ -25,6 +25,15 @@ class Agreed:
     logs: Logs
     dropped: set[Key]
     headers: dict[int, Block]
+
+    def missing(self, stored: Logs) -> list[RawLog]:
+        """Those of the logs that are not among ``stored``, or not as they are."""
+        return [log for key, log in self.logs.items() if stored.get(key) != log]
+
+    @property
+    def timestamps(self) -> dict[int, int]:
+        """Block number -> its time in epoch seconds."""
+        return {header.number: header.timestamp for header in self.headers.values()}
 
 
 def agree(

@@ -143,8 +143,7 @@ class _Run:
 
     def _repair(self, task: Task, read: ReadRange, stored: Logs, agreed: Agreed) -> None:
         chain = self.policy.chain_id
-        missing = [log for key, log in agreed.logs.items() if stored.get(key) != log]
-        times = {header.number: header.timestamp for header in agreed.headers.values()}
+        missing, times = agreed.missing(stored), agreed.timestamps
         described = describe(self.policy, missing, times, self.snapshot, self.achievement)
         late, history = _sorted_out(task, described)
         findings = [Finding("late", log.raw, log.event.event) for log in late]
