@@ -7,8 +7,6 @@ integers, and only the sum of a wallet is rounded (half-up).
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Context, Decimal
 from typing import Any, Final, Literal, cast
@@ -28,15 +26,25 @@ RESULTS_SCHEMA: Final = {
     "weight": pl.String,
 }
 
+MATCHES_SCHEMA: Final = {
+    "id": pl.String,
+    "competition_id": pl.String,
+    "participant_a": pl.String,
+    "participant_b": pl.String,
+    "score_a": pl.Int64,
+    "score_b": pl.Int64,
+    "winner": pl.String,
+}
+"""Completed rows of ``bracket_matches``."""
+
 INTEGER_MAX: Final = 2**31 - 1
 """The column ``season_standings.points`` is a PostgreSQL ``integer``."""
 
-_OTHER_SIDE: Final[dict[Outcome, Outcome]] = {"win": "loss", "draw": "draw", "loss": "win"}
 _LARGEST_SUM: Final = 2**126
 _DIGITS: Final = 20
 _EXACT: Final = Context(prec=200)
-_WALLET = re.compile(r"0x[0-9a-f]{40}")
-_TEAM = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+_WALLET: Final = r"^0x[0-9a-f]{40}$"
+_TEAM: Final = r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
 
 
 class SeasonError(PermanentError):
@@ -54,28 +62,6 @@ class Scoring:
     def of(self, outcome: str) -> Decimal:
         """The points of ``outcome``: "win", "draw" or "loss"."""
         return {"win": self.win, "draw": self.draw, "loss": self.loss}[outcome]
-
-
-@dataclass(frozen=True, slots=True)
-class Match:
-    """A completed row of ``bracket_matches``; sides and winner as the row spells them."""
-
-    id: str
-    competition_id: str
-    participant_a: str | None
-    participant_b: str | None
-    score_a: int | None
-    score_b: int | None
-    winner: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """What one wallet takes from one match or challenge of a competition."""
-
-    wallet: str
-    competition_id: str
-    outcome: Outcome
 
 
 def parse_scoring(text: str | None) -> Scoring:
@@ -111,29 +97,46 @@ def parse_scoring(text: str | None) -> Scoring:
     return Scoring(**points)
 
 
-def match_results(match: Match, rosters: Mapping[str, Iterable[str]]) -> list[Result]:
-    """The results of both sides of a completed match.
+def match_results(matches: pl.DataFrame, rosters: pl.DataFrame) -> pl.DataFrame:
+    """The results of both sides of completed matches: ``wallet``, ``competition_id``, ``outcome``.
 
-    ``rosters`` maps every known team id (lowercase) to its wallets; a side that is a team counts
-    for each of them. A recorded winner decides; without one the higher score wins and equal scores
-    are a draw. A side that is not there (a bye) takes nothing.
+    ``matches`` is as ``MATCHES_SCHEMA``, sides and winner as the rows spell them. ``rosters`` holds
+    ``team_id`` (lowercase) and ``wallet``, a row a member, and one with a null wallet for a team
+    without any. A side that is a team counts for each of its wallets once. A recorded winner
+    decides; without one the higher score wins and equal scores are a draw. A side that is not
+    there (a bye) takes nothing.
 
     Raises ``SeasonError`` when a side is neither a wallet nor a known team, the sides are the
     same, the winner is neither side, or there is neither a winner nor both scores.
     """
-    a, b = _clean(match.participant_a), _clean(match.participant_b)
-    if a is None and b is None:
-        return []
-    place = f"bracket match {match.id}"
-    if a == b:
-        raise SeasonError(f"{place}: both sides are {a}")
-    outcome = _outcome_of_a(match, a, b, place)
-    results: list[Result] = []
-    sides: list[tuple[str | None, Outcome]] = [(a, outcome), (b, _OTHER_SIDE[outcome])]
-    for side, taken in sides:
-        wallets = [] if side is None else _wallets(side, rosters, place)
-        results.extend(Result(wallet, match.competition_id, taken) for wallet in wallets)
-    return results
+    played = matches.with_columns(
+        _clean("participant_a").alias("a"), _clean("participant_b").alias("b"), _clean("winner")
+    ).filter(pl.col("a").is_not_null() | pl.col("b").is_not_null())
+    members = (
+        rosters.select(pl.col("team_id").alias("side"), _clean("wallet"))
+        .unique()
+        .with_columns(pl.lit(value=True).alias("team"))
+    )
+    _refuse_unclear(played, members["side"].unique())
+    score = pl.col("score_a") - pl.col("score_b")
+    a_took = (
+        pl.when(pl.col("winner").is_not_null())
+        .then(pl.when(pl.col("winner").eq_missing(pl.col("a"))).then(1).otherwise(-1))
+        .otherwise(score.sign())
+    )
+    sides = pl.concat(
+        played.select(pl.col(side).alias("side"), "competition_id", took.alias("took"))
+        for side, took in (("a", a_took), ("b", -a_took))
+    ).drop_nulls("side")
+    return (
+        sides.join(members, on="side", how="left")
+        .select(
+            pl.when(pl.col("team").is_null()).then("side").otherwise("wallet").alias("wallet"),
+            "competition_id",
+            pl.col("took").replace_strict({1: "win", 0: "draw", -1: "loss"}).alias("outcome"),
+        )
+        .drop_nulls("wallet")
+    )
 
 
 def standings(results: pl.DataFrame, scoring: Scoring) -> pl.DataFrame:
@@ -198,30 +201,53 @@ def standings(results: pl.DataFrame, scoring: Scoring) -> pl.DataFrame:
     ).sort("points", "wins", "losses", "wallet", descending=[True, True, False, False])
 
 
-def _clean(text: str | None) -> str | None:
-    return None if text is None else text.strip().lower() or None
+def refuse_unconserved(results: pl.DataFrame, table: pl.DataFrame) -> None:
+    """Raise ``SeasonError`` unless ``table`` adds up to the wins, draws and losses of ``results``."""
+    taken = dict(results["outcome"].value_counts().iter_rows())
+    for outcome, column in (("win", "wins"), ("draw", "draws"), ("loss", "losses")):
+        if int(table[column].sum()) != taken.get(outcome, 0):
+            raise SeasonError(
+                f"the standings add up to {table[column].sum()} {column}, the matches and "
+                f"challenges to {taken.get(outcome, 0)}; this is a defect, please report it"
+            )
 
 
-def _outcome_of_a(match: Match, a: str | None, b: str | None, place: str) -> Outcome:
-    winner = _clean(match.winner)
-    if winner is not None:
-        if winner not in (a, b):
-            raise SeasonError(f"{place}: the winner {winner} is neither side ({a}, {b})")
-        return "win" if winner == a else "loss"
-    if match.score_a is None or match.score_b is None:
-        raise SeasonError(f"{place} is completed but has neither a winner nor both scores")
-    if match.score_a == match.score_b:
-        return "draw"
-    return "win" if match.score_a > match.score_b else "loss"
+def _clean(column: str) -> pl.Expr:
+    """Text as it is compared: without spaces around it, lowercase; null where nothing is left."""
+    text = pl.col(column).str.strip_chars().str.to_lowercase()
+    return pl.when(text != "").then(text).alias(column)
 
 
-def _wallets(side: str, rosters: Mapping[str, Iterable[str]], place: str) -> list[str]:
-    if side in rosters:
-        return sorted({wallet.strip().lower() for wallet in rosters[side]})
-    if _WALLET.fullmatch(side):
-        return [side]
-    kind = "no team of that id exists" if _TEAM.fullmatch(side) else "neither a wallet nor a team"
-    raise SeasonError(f"{place}: side {side!r}: {kind}")
+def _refuse_unclear(played: pl.DataFrame, teams: pl.Series) -> None:
+    a, b, winner = pl.col("a"), pl.col("b"), pl.col("winner")
+    complaint = (
+        pl.when(a == b)
+        .then(pl.format("both sides are {}", a))
+        .when(winner.is_not_null() & ~winner.eq_missing(a) & ~winner.eq_missing(b))
+        .then(
+            pl.format(
+                "the winner {} is neither side ({}, {})",
+                winner,
+                a.fill_null("nobody"),
+                b.fill_null("nobody"),
+            )
+        )
+        .when(winner.is_null() & (pl.col("score_a").is_null() | pl.col("score_b").is_null()))
+        .then(pl.lit("it is completed but has neither a winner nor both scores"))
+    )
+    for side in (a, b):
+        unknown = ~side.is_in(teams.to_list()) & ~side.str.contains(_WALLET)
+        complaint = complaint.when(unknown & side.str.contains(_TEAM)).then(
+            pl.format("side {}: no team of that id exists", side)
+        )
+        complaint = complaint.when(unknown).then(
+            pl.format("side {}: neither a wallet nor a team", side)
+        )
+    unclear = played.select("id", complaint.alias("complaint")).drop_nulls("complaint")
+    if not unclear.is_empty():
+        first = unclear.sort("id").row(0, named=True)
+        more = f" (and {unclear.height - 1} more matches)" if unclear.height > 1 else ""
+        raise SeasonError(f"bracket match {first['id']}: {first['complaint']}{more}")
 
 
 def _worth(outcome: str, weight: str, scoring: Scoring) -> Decimal:

@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from decimal import Context, Decimal
-from typing import TYPE_CHECKING, Any
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from sqlalchemy import text
 
 from lightchallenge_dagster.steps.judge import judge_wallets
-from lightchallenge_dagster.storage import rankings, verdicts
-from lightchallenge_dagster.storage.rankings import Candidate, PendingRanking, RankedRow, SettledRow
+from lightchallenge_dagster.storage import frames, rankings, verdicts
+from lightchallenge_dagster.storage.rankings import PendingRanking, RankingState, Unsound
 
 if TYPE_CHECKING:
     import polars as pl
     from sqlalchemy import Connection, Engine
-
-_WIDE = Context(prec=2000)
-
-#: Digits that a decimal column of Polars holds.
-_PRECISION = 38
 
 #: A chain whose clock is further from ours than this does not run on ours (a local chain that was
 #: moved), and then our timestamps say nothing about its times.
@@ -73,55 +66,41 @@ def rank(engine: Engine, partition: str, chain_now: datetime) -> RankReport:
     verified. A challenge whose verdicts cannot be ranked is quarantined: it stays provisional, and
     the others go on.
     """
+    from lightchallenge_dagster.rules import ranking as rules
+
     with engine.begin() as connection:
+        frames.roomy(connection)
         verdicts.lock(connection, partition)
-        due = rankings.pending(connection, chain_now, partition_key=partition)
+        due = rankings.pending(connection, chain_now, partition_key=partition, retry=True)
         limits = _limits(connection, due, chain_now)
         judged = _judge_what_closes(connection, due, limits, chain_now)
         if judged:
-            due = rankings.pending(connection, chain_now, partition_key=partition)
-        entries = [
-            row
-            for row in rankings.candidates(connection, (row.challenge_id for row in due))
-            if row.challenge_id not in limits or row.created_at <= limits[row.challenge_id]
-        ]
-        problems = _unrankable(entries)
-        ranked, broken = _rank([row for row in entries if row.challenge_id not in problems])
-        problems |= broken
+            due = rankings.pending(connection, chain_now, partition_key=partition, retry=True)
+        entries = _in_time(
+            rankings.candidates(connection, (row.challenge_id for row in due)), limits
+        )
+        problems = rules.unrankable(entries)
+        ranked = rules.rank(rules.exact_scores(_without(entries, problems)))
+        problems |= rules.not_conserved(ranked)
         good = [row for row in due if row.challenge_id not in problems]
-        rows = _rows(ranked, entries, good)
-        written = rankings.save(connection, [row.challenge_id for row in good], rows)
-        by_challenge: dict[int, list[RankedRow]] = {}
-        for ranked_row in rows:
-            by_challenge.setdefault(ranked_row.challenge_id, []).append(ranked_row)
-        for row in good:
-            of_challenge = by_challenge.get(row.challenge_id, [])
-            rankings.remember(
-                connection,
-                row.challenge_id,
-                state="closed" if row.closing else "provisional",
-                inputs_hash=row.inputs_hash,
-                ranked=len(of_challenge),
-                winners=sum(r.winner for r in of_challenge),
-            )
-        for row in due:
-            if row.challenge_id in problems:
-                rankings.quarantine(
-                    connection, row.challenge_id, row.inputs_hash, problems[row.challenge_id]
-                )
+        rows = _stored(_without(ranked, problems), good)
+        inserted, changed, removed = rankings.save(
+            connection, [row.challenge_id for row in good], rows
+        )
+        rankings.remember(connection, _states(due, problems, rows))
         closed = [row.challenge_id for row in good if row.closing]
         mirrored = rankings.mirror(connection, closed) if closed else 0
-        verified, mismatched, unsound = _verify(connection, partition, set(closed))
-    inserted, changed, removed = written
+        unsound, verified, mismatched = _verify(connection, partition, closed)
+    quarantined = problems | {one.challenge_id: _why_unsound(one) for one in unsound}
     return RankReport(
         partition=partition,
         challenges=len(good),
-        ranked=len(rows),
-        winners=sum(row.winner for row in rows),
+        ranked=rows.height,
+        winners=int(rows["winner"].sum()),
         inserted=inserted,
         changed=changed,
         removed=removed,
-        unchanged=len(rows) - inserted - changed,
+        unchanged=rows.height - inserted - changed,
         closed=tuple(closed),
         mirrored=mirrored,
         judged=judged,
@@ -129,7 +108,7 @@ def rank(engine: Engine, partition: str, chain_now: datetime) -> RankReport:
         mismatched=mismatched,
         quarantined=tuple(
             f"challenge {challenge_id}: {problem}"
-            for challenge_id, problem in sorted((problems | unsound).items())
+            for challenge_id, problem in sorted(quarantined.items())
         ),
     )
 
@@ -176,174 +155,112 @@ def _judge_what_closes(
     return judged
 
 
-def _unrankable(entries: Sequence[Candidate]) -> dict[int, str]:
-    """Challenges with a wallet or score that has no place in an order, and which."""
-    problems: dict[int, str] = {}
-    for row in entries:
-        if row.challenge_id in problems:
-            continue
-        score = row.score
-        if not score.is_finite():
-            problems[row.challenge_id] = f"wallet {row.subject} has the score {score}, no number"
-        elif score and max(score.adjusted() + 1, _places(score)) > _PRECISION // 2:
-            problems[row.challenge_id] = (
-                f"wallet {row.subject} has a score of more digits than can be compared exactly"
-            )
-    for (challenge_id, subject), times in Counter(
-        (row.challenge_id, row.subject) for row in entries
-    ).items():
-        if times > 1:
-            problems.setdefault(
-                challenge_id, f"wallet {subject} has {times} verdicts, spelled differently"
-            )
-    return problems
-
-
-def _places(score: Decimal) -> int:
-    exponent = _WIDE.normalize(score).as_tuple().exponent
-    return max(0, -exponent) if isinstance(exponent, int) else 0
-
-
-def _rank(entries: Sequence[Candidate]) -> tuple[list[dict[str, Any]], dict[int, str]]:
-    """All challenges in one pass; and those whose winners are not the number they must be."""
+def _in_time(entries: pl.DataFrame, limits: dict[int, datetime]) -> pl.DataFrame:
+    """Without what was submitted after its challenge's limit."""
     import polars as pl
 
-    from lightchallenge_dagster.rules.ranking import rank as ranked
-
-    if not entries:
-        return [], {}
-    frame = pl.DataFrame(
-        {
-            "challenge_id": [row.challenge_id for row in entries],
-            "subject": [row.subject for row in entries],
-            "score": [row.score for row in entries],
-            "created_at": [row.created_at.astimezone(UTC) for row in entries],
-            "top_n": [row.top_n for row in entries],
-        },
-        schema={
-            "challenge_id": pl.Int64,
-            "subject": pl.String,
-            "score": pl.Decimal(_PRECISION, _PRECISION // 2),
-            "created_at": pl.Datetime("us", "UTC"),
-            "top_n": pl.Int64,
-        },
+    until = pl.DataFrame(
+        {"challenge_id": list(limits), "until": list(limits.values())},
+        schema={"challenge_id": pl.Int64, "until": pl.Datetime("us", "UTC")},
     )
-    table = ranked(frame)
-    return table.to_dicts(), _not_conserved(table)
+    in_time = pl.col("until").is_null() | (pl.col("created_at") <= pl.col("until"))
+    return entries.join(until, on="challenge_id", how="left").filter(in_time).drop("until")
 
 
-def _not_conserved(table: pl.DataFrame) -> dict[int, str]:
+def _without(rows: pl.DataFrame, challenge_ids: Collection[int]) -> pl.DataFrame:
     import polars as pl
 
-    counts = table.group_by("challenge_id").agg(
-        pl.col("winner").sum().cast(pl.Int64).alias("winners"),
-        pl.min_horizontal(
-            pl.col("top_n").first(), (pl.col("score") > 0).sum().cast(pl.Int64)
-        ).alias("due"),
+    return rows.filter(~pl.col("challenge_id").is_in(list(challenge_ids)))
+
+
+def _stored(ranked: pl.DataFrame, good: Sequence[PendingRanking]) -> pl.DataFrame:
+    """The rows of ``public.rankings``."""
+    import polars as pl
+
+    closing = [row.challenge_id for row in good if row.closing]
+    state = pl.when(pl.col("challenge_id").is_in(closing)).then(pl.lit("closed"))
+    return ranked.select(
+        "challenge_id",
+        "subject",
+        "rank",
+        "score",
+        "winner",
+        pl.col("created_at").alias("tie_break_at"),
+        "top_n",
+        state.otherwise(pl.lit("provisional")).alias("state"),
     )
-    return {
-        row["challenge_id"]: f"{row['winners']} winners where {row['due']} are due"
-        for row in counts.filter(pl.col("winners") != pl.col("due")).iter_rows(named=True)
-    }
 
 
-def _rows(
-    ranked: Sequence[dict[str, Any]],
-    entries: Sequence[Candidate],
-    good: Sequence[PendingRanking],
-) -> list[RankedRow]:
-    states = {row.challenge_id: "closed" if row.closing else "provisional" for row in good}
-    entered = {(row.challenge_id, row.subject): row for row in entries}
-    rows: list[RankedRow] = []
-    for row in ranked:
-        if row["challenge_id"] in states:
-            entry = entered[row["challenge_id"], row["subject"]]
-            rows.append(
-                RankedRow(
-                    challenge_id=entry.challenge_id,
-                    subject=entry.subject,
-                    rank=row["rank"],
-                    score=entry.score,
-                    winner=row["winner"],
-                    tie_break_at=entry.created_at,
-                    top_n=entry.top_n,
-                    state=states[entry.challenge_id],
-                    inputs_hash=_row_hash(entry),
-                )
-            )
-    return rows
+def _states(
+    due: Sequence[PendingRanking], problems: dict[int, str], rows: pl.DataFrame
+) -> list[RankingState]:
+    import polars as pl
 
-
-def _row_hash(entry: Candidate) -> str:
-    """What this row was ranked from. The whole ranking's hash is in ``ranking_states``."""
-    inputs = (
-        entry.subject,
-        _WIDE.normalize(entry.score),
-        entry.created_at.astimezone(UTC).isoformat(),
-        entry.top_n,
-    )
-    return hashlib.md5(
-        "|".join(str(value) for value in inputs).encode(), usedforsecurity=False
-    ).hexdigest()
+    counts = rows.group_by("challenge_id").agg(pl.len(), pl.col("winner").sum()).rows()
+    ranked = {challenge_id: (count, winners) for challenge_id, count, winners in counts}
+    return [
+        RankingState(
+            challenge_id=row.challenge_id,
+            state="closed" if row.closing and problem is None else "provisional",
+            inputs_hash=row.inputs_hash,
+            ranked=ranked.get(row.challenge_id, (0, 0))[0],
+            winners=ranked.get(row.challenge_id, (0, 0))[1],
+            problem=problem,
+        )
+        for row in due
+        for problem in [problems.get(row.challenge_id)]
+    ]
 
 
 def _verify(
-    connection: Connection, partition: str, just_closed: set[int]
-) -> tuple[int, tuple[str, ...], dict[int, str]]:
-    """Compare settled rankings with what they would be now, and with their own counts."""
-    stored: dict[int, list[SettledRow]] = {}
-    for row in rankings.settled(connection, partition):
-        if row.challenge_id not in just_closed:
-            stored.setdefault(row.challenge_id, []).append(row)
-    unsound = {
-        challenge_id: problem
-        for challenge_id, rows in stored.items()
-        if (problem := _unsound(rows)) is not None
-    }
-    entries = rankings.candidates(connection, stored)
-    unrankable = _unrankable(entries)
-    again, _ = _rank([row for row in entries if row.challenge_id not in unrankable])
-    winners: dict[int, set[str]] = {}
-    for row in again:
-        if row["winner"]:
-            winners.setdefault(row["challenge_id"], set()).add(row["subject"])
+    connection: Connection, partition: str, just_closed: Sequence[int]
+) -> tuple[list[Unsound], int, tuple[str, ...]]:
+    """Compare settled rankings with their own counts, and with what they would be now."""
+    import polars as pl
+
+    from lightchallenge_dagster.rules import ranking as rules
+
+    stored = rankings.settled(connection, partition, but=just_closed)
+    if stored.is_empty():
+        return [], 0, ()
+    unsound = rankings.unsound(connection, partition, but=just_closed)
+    challenge_ids: list[int] = stored["challenge_id"].unique().to_list()
+    entries = rankings.candidates(connection, challenge_ids)
+    again = rules.rank(rules.exact_scores(_without(entries, rules.unrankable(entries))))
+    kept = stored.drop_nulls("subject")
+    pair = ["challenge_id", "subject"]
+    won = again.filter("winner").select(pair)
+    differ = pl.concat(
+        [
+            kept.select(pair).join(won, on=pair, how="anti"),
+            won.join(kept, on=pair, how="anti"),
+        ]
+    )
     mismatched: list[str] = []
-    for challenge_id, rows in sorted(stored.items()):
-        kept = {row.subject for row in rows if row.winner and row.subject is not None}
-        if kept != winners.get(challenge_id, set()):
-            mismatched.append(
-                f"challenge {challenge_id}: {rows[0].state} with {_listed(kept)}, would now be "
-                f"{_listed(winners.get(challenge_id, set()))}"
-            )
-    return len(stored), tuple(mismatched), unsound
-
-
-def _unsound(rows: Sequence[SettledRow]) -> str | None:
-    """Why stored rows are not the ranking that was closed; nothing is paid from such a one."""
-    present = [row for row in rows if row.subject is not None]
-    won = [row for row in present if row.winner]
-    state = rows[0]
-    if (len(present), len(won)) != (state.ranked, state.winners):
-        return (
-            f"its {state.state} ranking has {len(present)} rows and {len(won)} winners, it closed "
-            f"with {state.ranked} and {state.winners}"
+    for challenge_id in sorted(differ["challenge_id"].unique()):
+        of_challenge = pl.col("challenge_id") == challenge_id
+        state = stored.filter(of_challenge)["state"].item(0)
+        mismatched.append(
+            f"challenge {challenge_id}: {state} with {_listed(kept.filter(of_challenge))}, would "
+            f"now be {_listed(won.filter(of_challenge))}"
         )
-    scored = sum(1 for row in present if _positive(row.score))
-    due = min(max((row.top_n or 0 for row in present), default=0), scored)
-    if len(won) != due:
-        return f"its {state.state} ranking has {len(won)} winners where {due} are due"
-    for row in won:
-        if not _positive(row.score) or (row.rank or 0) > (row.top_n or 0):
-            return (
-                f"its {state.state} ranking has {row.subject} win as rank {row.rank} of the best "
-                f"{row.top_n}, with the score {row.score}"
-            )
-    return None
+    return unsound, len(challenge_ids), tuple(mismatched)
 
 
-def _positive(score: Decimal | None) -> bool:
-    return score is not None and score.is_finite() and score > 0
+def _why_unsound(ranking: Unsound) -> str:
+    """Why stored rows are not the ranking that was closed; nothing is paid from such a one."""
+    its = f"its {ranking.state} ranking has"
+    if (ranking.stored, ranking.won) != (ranking.ranked, ranking.winners):
+        return (
+            f"{its} {ranking.stored} rows and {ranking.won} winners, it closed with "
+            f"{ranking.ranked} and {ranking.winners}"
+        )
+    if ranking.won != ranking.due:
+        return f"{its} {ranking.won} winners where {ranking.due} are due"
+    if ranking.undue is not None:
+        return f"{its} {ranking.undue} win without the rank or the score for it"
+    return f"{its} a row of {ranking.altered} that is not what its inputs_hash was made from"
 
 
-def _listed(wallets: set[str]) -> str:
-    return ", ".join(sorted(wallets)) or "nobody"
+def _listed(wallets: pl.DataFrame) -> str:
+    return ", ".join(sorted(wallets["subject"])) or "nobody"

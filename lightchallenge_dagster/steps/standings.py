@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lightchallenge_dagster.errors import PermanentError
+from lightchallenge_dagster.storage import frames
 from lightchallenge_dagster.storage import standings as storage
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ def compute(engine: Engine, season_id: str) -> StandingsReport:
     from lightchallenge_dagster.rules import standings as rules
 
     with engine.begin() as connection:
+        frames.roomy(connection)
         storage.lock(connection, season_id)
         inputs_hash = storage.fingerprints(connection, season_id).get(season_id)
         if inputs_hash is None:
@@ -61,10 +63,11 @@ def compute(engine: Engine, season_id: str) -> StandingsReport:
         try:
             results = _results(inputs)
             table = rules.standings(results, rules.parse_scoring(inputs.scoring_config))
+            rules.refuse_unconserved(results, table)
         except rules.SeasonError as error:
             storage.remember(connection, season_id, inputs_hash, str(error))
             return StandingsReport(season_id, competitions=len(inputs.weights), problem=str(error))
-        inserted, changed, removed = storage.replace(connection, season_id, table.iter_rows())
+        inserted, changed, removed = storage.replace(connection, season_id, table)
         storage.remember(connection, season_id, inputs_hash, None)
     return StandingsReport(
         season_id=season_id,
@@ -94,19 +97,9 @@ def _results(inputs: storage.SeasonInputs) -> pl.DataFrame:
                 f"the weight of competition {competition} in season_competitions is null; write a "
                 "number"
             )
-    found = [
-        result for match in inputs.matches for result in rules.match_results(match, inputs.rosters)
-    ]
-    found += [
-        rules.Result(row.subject, row.competition_id, "win" if row.won else "loss")
-        for row in inputs.stakers
-    ]
-    return pl.DataFrame(
-        [
-            (result.wallet, result.competition_id, result.outcome, weight)
-            for result in found
-            if (weight := inputs.weights.get(result.competition_id)) is not None
-        ],
-        schema=rules.RESULTS_SCHEMA,
-        orient="row",
+    weights = pl.DataFrame(
+        {"competition_id": list(inputs.weights), "weight": list(inputs.weights.values())},
+        schema={"competition_id": pl.String, "weight": pl.String},
     )
+    found = pl.concat([rules.match_results(inputs.matches, inputs.rosters), inputs.stakers])
+    return found.join(weights, on="competition_id", how="inner")

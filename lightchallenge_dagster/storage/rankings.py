@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, fields
 from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING
@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 from sqlalchemy import text
 
 from lightchallenge_dagster.errors import PermanentError
-from lightchallenge_dagster.storage import bulk, sql
+from lightchallenge_dagster.storage import bulk, frames, sql
 
 if TYPE_CHECKING:
+    import polars as pl
     from sqlalchemy import Connection
 
 _STATE = text("select state from pipeline.ranking_states where challenge_id = :challenge_id")
@@ -31,47 +32,38 @@ class PendingRanking:
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
-    """A wallet that is ranked: it has stake on chain, a pass of its own and a score."""
+class RankingState:
+    """A row of ``pipeline.ranking_states``: what a ranking was made from and what came of it.
 
-    challenge_id: int
-    subject: str
-    score: Decimal
-    created_at: datetime
-    top_n: int
-
-
-@dataclass(frozen=True, slots=True)
-class RankedRow:
-    """One row of ``public.rankings``."""
-
-    challenge_id: int
-    subject: str
-    rank: int
-    score: Decimal | None
-    winner: bool
-    tie_break_at: datetime
-    top_n: int
-    state: str
-    inputs_hash: str
-
-
-@dataclass(frozen=True, slots=True)
-class SettledRow:
-    """A stored row of a closed or frozen ranking, with what its state says about the whole.
-
-    ``subject`` and the fields of the row are None for a ranking of nobody.
+    With a ``problem`` the challenge is quarantined: its ranking stays as it was, provisional.
     """
 
     challenge_id: int
-    subject: str | None
-    rank: int | None
-    score: Decimal | None
-    winner: bool | None
-    top_n: int | None
+    state: str
+    inputs_hash: str
+    ranked: int
+    winners: int
+    problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Unsound:
+    """A closed or frozen ranking whose stored rows are not the ranking that was closed.
+
+    It closed with ``ranked`` wallets and ``winners``; ``stored`` and ``won`` are there now, and
+    ``due`` would have to win. ``undue`` is a wallet that wins without rank or score for it,
+    ``altered`` one whose row is not what its ``inputs_hash`` was made from.
+    """
+
+    challenge_id: int
     state: str
     ranked: int
     winners: int
+    stored: int
+    won: int
+    due: int
+    undue: str | None
+    altered: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,93 +88,88 @@ def pending(
     *,
     partition_key: str | None = None,
     challenge_ids: Sequence[int] | None = None,
+    retry: bool = False,
 ) -> list[PendingRanking]:
-    """Provisional rankings that are out of date or have to close at ``chain_now``."""
+    """Provisional rankings that are out of date or have to close at ``chain_now``.
+
+    With ``retry`` also quarantined ones whose inputs have not changed since.
+    """
     rows = connection.execute(
         text(sql.load("rank/pending")),
         {
             "chain_now": chain_now,
             "partition_key": partition_key,
             "challenge_ids": challenge_ids,
+            "retry": retry,
         },
     )
     return [PendingRanking(**row) for row in rows.mappings()]
 
 
-def candidates(connection: Connection, challenge_ids: Iterable[int]) -> list[Candidate]:
-    """Who is ranked in these competitive challenges, ordered by challenge and wallet."""
-    rows = connection.execute(
-        text(sql.load("rank/candidates")), {"challenge_ids": sorted(set(challenge_ids))}
-    )
-    return [Candidate(*row) for row in rows]
+def candidates(connection: Connection, challenge_ids: Iterable[int]) -> pl.DataFrame:
+    """Who is ranked in these competitive challenges: stake on chain, a pass of their own, a score.
+
+    ``challenge_id`` (i64), ``subject`` (lowercase), ``score`` (text: a numeric may be anything),
+    ``created_at`` (datetime, UTC, when the evidence was submitted), ``top_n`` (i64) and
+    ``lost_evidence``: the hash of the verdict's evidence where that is not there, else null.
+    """
+    import polars as pl
+
+    return frames.read(
+        connection,
+        sql.load("rank/candidates"),
+        {"challenge_ids": sorted(set(challenge_ids))},
+        {
+            "challenge_id": pl.Int64,
+            "subject": pl.String,
+            "score": pl.String,
+            "created_at": pl.Int64,
+            "top_n": pl.Int64,
+            "lost_evidence": pl.String,
+        },
+    ).with_columns(pl.from_epoch("created_at", "us").dt.replace_time_zone("UTC"))
 
 
 def save(
-    connection: Connection, challenge_ids: Sequence[int], rows: Sequence[RankedRow]
+    connection: Connection, challenge_ids: Sequence[int], rows: pl.DataFrame
 ) -> tuple[int, int, int]:
-    """Make the rankings of ``challenge_ids`` exactly ``rows``: (inserted, changed, removed)."""
+    """Make the rankings of ``challenge_ids`` exactly ``rows``: (inserted, changed, removed).
+
+    ``rows`` holds ``challenge_id``, ``subject``, ``rank``, ``score``, ``winner``,
+    ``tie_break_at``, ``top_n`` and ``state``. Each row is stored with
+    ``pipeline.ranking_inputs_hash`` of what it was made from.
+    """
     bulk.stage(
         connection,
         "staged_rankings",
         "challenge_id bigint, subject text, rank integer, score numeric, winner boolean,"
-        " tie_break_at timestamptz, top_n integer, state text, inputs_hash text,"
-        " primary key (challenge_id, subject)",
+        " tie_break_at timestamptz, top_n integer, state text",
     )
-    bulk.copy_rows(
-        connection,
-        "staged_rankings",
-        (
-            "challenge_id",
-            "subject",
-            "rank",
-            "score",
-            "winner",
-            "tie_break_at",
-            "top_n",
-            "state",
-            "inputs_hash",
-        ),
-        (astuple(row) for row in rows),
-    )
+    frames.write(connection, "staged_rankings", rows)
     connection.execute(text("analyze staged_rankings"))
-    removed = connection.execute(
-        text(sql.load("rank/remove")), {"challenge_ids": list(challenge_ids)}
-    ).rowcount
-    changed = connection.execute(text(sql.load("rank/update"))).rowcount
-    inserted = connection.execute(text(sql.load("rank/insert"))).rowcount
+    written = tuple(
+        connection.execute(
+            text(sql.load(f"rank/{change}")), {"challenge_ids": list(challenge_ids)}
+        ).rowcount
+        for change in ("remove", "update", "insert")
+    )
     connection.execute(text("drop table staged_rankings"))
+    removed, changed, inserted = written
     return inserted, changed, removed
 
 
-def remember(
-    connection: Connection,
-    challenge_id: int,
-    *,
-    state: str,
-    inputs_hash: str,
-    ranked: int,
-    winners: int,
-) -> None:
-    """Note in ``pipeline.ranking_states`` what a ranking was made from, and its state."""
-    connection.execute(
-        text(sql.load("rank/remember")),
-        {
-            "challenge_id": challenge_id,
-            "state": state,
-            "inputs_hash": inputs_hash,
-            "ranked": ranked,
-            "winners": winners,
-            "problem": None,
-        },
+def remember(connection: Connection, states: Sequence[RankingState]) -> None:
+    """Note in ``pipeline.ranking_states`` what rankings were made from, and their state."""
+    bulk.stage(
+        connection,
+        "staged_states",
+        "challenge_id bigint, state text, inputs_hash text, ranked integer, winners integer,"
+        " problem text",
     )
-
-
-def quarantine(connection: Connection, challenge_id: int, inputs_hash: str, problem: str) -> None:
-    """Note why a challenge cannot be ranked; it is looked at again when its inputs change."""
-    connection.execute(
-        text(sql.load("rank/quarantine")),
-        {"challenge_id": challenge_id, "inputs_hash": inputs_hash, "problem": problem},
-    )
+    columns = [column.name for column in fields(RankingState)]
+    bulk.copy_rows(connection, "staged_states", columns, (astuple(state) for state in states))
+    connection.execute(text(sql.load("rank/remember")))
+    connection.execute(text("drop table staged_states"))
 
 
 def mirror(connection: Connection, challenge_ids: Sequence[int]) -> int:
@@ -192,10 +179,28 @@ def mirror(connection: Connection, challenge_ids: Sequence[int]) -> int:
     ).rowcount
 
 
-def settled(connection: Connection, partition_key: str) -> list[SettledRow]:
-    """The closed and frozen rankings of a partition as they are stored, by challenge and rank."""
-    rows = connection.execute(text(sql.load("rank/settled")), {"partition_key": partition_key})
-    return [SettledRow(*row) for row in rows]
+def settled(connection: Connection, partition_key: str, *, but: Sequence[int]) -> pl.DataFrame:
+    """The winners of a partition's closed and frozen rankings, as they are stored.
+
+    ``challenge_id`` (i64), ``state``, ``subject`` (null in the one row of a ranking without a
+    winner); the challenges ``but`` are left out.
+    """
+    import polars as pl
+
+    return frames.read(
+        connection,
+        sql.load("rank/settled"),
+        {"partition_key": partition_key, "but": list(but)},
+        {"challenge_id": pl.Int64, "state": pl.String, "subject": pl.String},
+    )
+
+
+def unsound(connection: Connection, partition_key: str, *, but: Sequence[int]) -> list[Unsound]:
+    """The partition's closed and frozen rankings that nothing is paid from; without ``but``."""
+    rows = connection.execute(
+        text(sql.load("rank/unsound")), {"partition_key": partition_key, "but": list(but)}
+    )
+    return [Unsound(*row) for row in rows]
 
 
 def freeze(connection: Connection, challenge_id: int) -> bool:

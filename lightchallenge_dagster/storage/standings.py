@@ -3,33 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import text
 
-from lightchallenge_dagster.storage import bulk, sql
+from lightchallenge_dagster.storage import bulk, frames, sql
 
 if TYPE_CHECKING:
+    import polars as pl
     from sqlalchemy import Connection
 
-    from lightchallenge_dagster.rules.standings import Match
-
-_COLUMNS = ("wallet", "points", "wins", "losses", "draws", "competitions_entered")
 _LOCK = text("select pg_advisory_xact_lock(hashtextextended('standings:' || :season_id, 0))")
 _KNOWN = text("select season_id::text, inputs_hash from pipeline.standings_states")
 _SCORING = text("select scoring_config::text from public.seasons where id = cast(:id as uuid)")
-
-
-@dataclass(frozen=True, slots=True)
-class StakerRow:
-    """A staker of a finalized challenge of a competition, and whether it won on chain."""
-
-    competition_id: str
-    challenge_id: int
-    subject: str
-    won: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,16 +25,18 @@ class SeasonInputs:
     """Everything the standings of one season are made from.
 
     ``scoring_config`` is JSON text. ``weights`` maps the season's competitions to their weight as
-    decimal text (None where it is null), ``rosters`` the teams that play to their wallets.
-    ``contradictory`` are the competitions that are listed more than once, with different weights.
+    decimal text (None where it is null); ``contradictory`` are those listed more than once, with
+    different weights. ``matches`` and ``rosters`` are as ``rules.standings.match_results`` takes
+    them. ``stakers`` holds ``wallet``, ``competition_id`` and ``outcome``, a row for each staker of
+    each finalized challenge: "win" for those who won it on chain.
     """
 
     scoring_config: str | None
     weights: dict[str, str | None]
-    matches: list[Match]
-    rosters: dict[str, list[str]]
-    stakers: list[StakerRow]
-    contradictory: list[str] = field(default_factory=list[str])
+    contradictory: list[str]
+    matches: pl.DataFrame
+    rosters: pl.DataFrame
+    stakers: pl.DataFrame
 
 
 def lock(connection: Connection, season_id: str) -> None:
@@ -67,32 +57,35 @@ def computed(connection: Connection) -> dict[str, str]:
 
 def inputs(connection: Connection, season_id: str) -> SeasonInputs:
     """Read what one season's standings are made from."""
+    import polars as pl
 
-    from lightchallenge_dagster.rules.standings import Match
+    from lightchallenge_dagster.rules.standings import MATCHES_SCHEMA
 
-    def rows(name: str) -> Sequence[Any]:
-        return connection.execute(
-            text(sql.load(f"standings/{name}")), {"season_id": season_id}
-        ).all()
-
-    competitions = rows("competitions")
+    season = {"season_id": season_id}
+    competitions = connection.execute(text(sql.load("standings/competitions")), season).all()
     times = Counter(row.competition_id for row in competitions)
+
+    def frame(name: str, schema: Mapping[str, Any]) -> pl.DataFrame:
+        return frames.read(connection, sql.load(f"standings/{name}"), season, schema)
+
     return SeasonInputs(
         scoring_config=connection.execute(_SCORING, {"id": season_id}).scalar_one(),
         weights={row.competition_id: row.weight for row in competitions},
-        matches=[Match(*row) for row in rows("matches")],
-        rosters={row.team_id: list(row.wallets) for row in rows("rosters")},
-        stakers=[StakerRow(*row) for row in rows("challenges")],
         contradictory=[competition for competition, count in times.items() if count > 1],
+        matches=frame("matches", MATCHES_SCHEMA),
+        rosters=frame("rosters", {"team_id": pl.String, "wallet": pl.String}),
+        stakers=frame(
+            "challenges",
+            {"wallet": pl.String, "competition_id": pl.String, "outcome": pl.String},
+        ),
     )
 
 
-def replace(
-    connection: Connection, season_id: str, rows: Iterable[tuple[Any, ...]]
-) -> tuple[int, int, int]:
+def replace(connection: Connection, season_id: str, rows: pl.DataFrame) -> tuple[int, int, int]:
     """Make a season's standings exactly ``rows``: (inserted, changed, removed).
 
-    A row is wallet, points, wins, losses, draws, competitions_entered.
+    ``rows`` holds wallet, points, wins, losses, draws, competitions_entered. Readers see the
+    standings before or after, never between: it is one transaction.
     """
     bulk.stage(
         connection,
@@ -100,7 +93,7 @@ def replace(
         "wallet text primary key, points integer, wins integer, losses integer, draws integer,"
         " competitions_entered integer",
     )
-    bulk.copy_rows(connection, "staged_standings", _COLUMNS, rows)
+    frames.write(connection, "staged_standings", rows)
     connection.execute(text("analyze staged_standings"))
     season = {"season_id": season_id}
     removed = connection.execute(text(sql.load("standings/remove")), season).rowcount

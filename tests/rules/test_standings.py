@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from decimal import ROUND_HALF_UP, Decimal
+from typing import Any
 
 import polars as pl
 import pytest
@@ -11,13 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lightchallenge_dagster.rules.standings import (
+    MATCHES_SCHEMA,
     RESULTS_SCHEMA,
-    Match,
-    Result,
     Scoring,
     SeasonError,
     match_results,
     parse_scoring,
+    refuse_unconserved,
     standings,
 )
 
@@ -38,8 +39,20 @@ def match(
     winner: str | None = None,
     score_a: int | None = None,
     score_b: int | None = None,
-) -> Match:
-    return Match("m1", "cup", a, b, score_a, score_b, winner)
+) -> tuple[str | int | None, ...]:
+    return ("m1", "cup", a, b, score_a, score_b, winner)
+
+
+def taken(
+    *matches: tuple[str | int | None, ...], teams: dict[str, list[str]] | None = None
+) -> list[tuple[str, str, str]]:
+    """The results of some matches, ordered by wallet."""
+    members = [(team, wallet) for team, of_team in (teams or {}).items() for wallet in of_team]
+    found = match_results(
+        pl.DataFrame(list(matches), schema=MATCHES_SCHEMA, orient="row"),
+        pl.DataFrame(members, schema={"team_id": pl.String, "wallet": pl.String}, orient="row"),
+    )
+    return found.select("wallet", "competition_id", "outcome").sort("wallet").rows()
 
 
 def test_points_are_summed_exactly_and_rounded_once_at_the_end() -> None:
@@ -104,28 +117,33 @@ def test_a_season_without_results_has_no_standings() -> None:
 
 def test_a_team_counts_for_every_wallet_on_its_roster_once() -> None:
     rosters = {TEAM: [B, C.upper().replace("0X", "0x"), B]}
-    assert match_results(match(A, TEAM.upper(), winner=TEAM), rosters) == [
-        Result(A, "cup", "loss"),
-        Result(B, "cup", "win"),
-        Result(C, "cup", "win"),
+    assert taken(match(A, TEAM.upper(), winner=TEAM), teams=rosters) == [
+        (A, "cup", "loss"),
+        (B, "cup", "win"),
+        (C, "cup", "win"),
     ]
 
 
 def test_a_recorded_winner_decides_against_the_score() -> None:
-    assert match_results(match(winner=A.upper(), score_a=0, score_b=9), {}) == [
-        Result(A, "cup", "win"),
-        Result(B, "cup", "loss"),
+    assert taken(match(winner=A.upper(), score_a=0, score_b=9)) == [
+        (A, "cup", "win"),
+        (B, "cup", "loss"),
     ]
 
 
 def test_without_a_winner_equal_scores_are_a_draw_and_else_the_higher_score_wins() -> None:
-    assert [r.outcome for r in match_results(match(score_a=2, score_b=2), {})] == ["draw", "draw"]
-    assert [r.outcome for r in match_results(match(score_a=1, score_b=2), {})] == ["loss", "win"]
+    assert [row[2] for row in taken(match(score_a=2, score_b=2))] == ["draw", "draw"]
+    assert [row[2] for row in taken(match(score_a=1, score_b=2))] == ["loss", "win"]
 
 
 def test_a_bye_gives_the_side_that_is_there_its_win() -> None:
-    assert match_results(match(A, None, winner=A), {}) == [Result(A, "cup", "win")]
-    assert match_results(match(None, " "), {}) == []
+    assert taken(match(A, None, winner=A)) == [(A, "cup", "win")]
+    assert taken(match(None, " ")) == []
+
+
+def test_a_team_without_members_takes_nothing_and_its_opponent_wins() -> None:
+    rosters: dict[str, list[Any]] = {TEAM: [None]}
+    assert taken(match(A, TEAM, winner=A), teams=rosters) == [(A, "cup", "win")]
 
 
 @pytest.mark.parametrize(
@@ -139,9 +157,11 @@ def test_a_bye_gives_the_side_that_is_there_its_win() -> None:
         (match(A, B, score_a=3), "neither a winner nor both scores"),
     ],
 )
-def test_a_match_that_says_nothing_clear_is_refused_by_name(broken: Match, complaint: str) -> None:
+def test_a_match_that_says_nothing_clear_is_refused_by_name(
+    broken: tuple[str | int | None, ...], complaint: str
+) -> None:
     with pytest.raises(SeasonError, match=f"bracket match m1.*{complaint}"):
-        match_results(broken, {})
+        taken(match(winner=B), broken)
 
 
 def test_scoring_values_keep_their_decimals() -> None:
@@ -210,3 +230,11 @@ def test_it_equals_a_plain_loop_over_decimals(
     table = standings(results(*rows), Scoring(win, draw, loss))
     assert dict(table.select("wallet", "points").iter_rows()) == expected
     assert table["wins"].sum() == sum(1 for row in rows if row[2] == "win")
+
+
+def test_standings_that_do_not_add_up_to_their_results_are_refused() -> None:
+    given = results((A, "cup", "win", "1"), (B, "cup", "loss", "1"), (C, "cup", "draw", "1"))
+    table = standings(given, Scoring())
+    refuse_unconserved(given, table)
+    with pytest.raises(SeasonError, match="add up to 0 wins, the matches and challenges to 1"):
+        refuse_unconserved(given, table.filter(pl.col("wallet") != A))

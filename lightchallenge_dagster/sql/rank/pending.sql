@@ -1,8 +1,9 @@
 -- Rankings that are not what they would be now: inputs changed while provisional, or time to close.
 -- Closed and frozen ones are settled and never come up; a canceled challenge is not ranked. One
 -- closes only when everything that the chain says up to then is indexed: a stake or a moved deadline
--- that is still to be read would leave a winner out for good.
-with open as (
+-- that is still to be read would leave a winner out for good. The entries' hashes are added up, which
+-- needs no order.
+with open as materialized (
     select p.challenge_id, p.partition_key, p.top_n, s.inputs_hash as ranked_from, s.problem,
            s.challenge_id is not null as known, p.ranking_closes_at,
            coalesce(k.challenge_id is not null
@@ -24,8 +25,9 @@ with open as (
        and (cast(:challenge_ids as bigint[]) is null or p.challenge_id = any(:challenge_ids))
 ), entrants as (
     select o.challenge_id, count(*) as entrants,
-           string_agg(concat_ws(' ', t.subject, trim_scale(v.score), extract(epoch from v.created_at)),
-                      ',' order by t.subject collate "C") as entry
+           sum(hashtextextended(concat_ws(' ', t.subject, trim_scale(v.score),
+                                          extract(epoch from v.created_at), v.evidence_hash), 0)
+               ::numeric) as entries
       from open o
       join pipeline.stakes t on t.challenge_id = o.challenge_id and t.amount_wei > 0
       join public.verdicts v on v.challenge_id = o.challenge_id and lower(v.subject) = t.subject
@@ -33,13 +35,13 @@ with open as (
      group by o.challenge_id
 ), inputs as (
     select o.*, coalesce(e.entrants, 0) as entrants,
-           md5(concat_ws('|', o.top_n, o.closing, e.entry)) as inputs_hash
+           md5(concat_ws('|', o.top_n, o.closing, e.entrants, e.entries)) as inputs_hash
       from open o
       left join entrants e on e.challenge_id = o.challenge_id
 )
 select challenge_id, partition_key, closing, inputs_hash, ranking_closes_at
   from inputs
- where case when problem is not null then ranked_from is distinct from inputs_hash
+ where case when problem is not null then :retry or ranked_from is distinct from inputs_hash
             else closing or ((known or entrants > 0) and ranked_from is distinct from inputs_hash)
        end
  order by challenge_id

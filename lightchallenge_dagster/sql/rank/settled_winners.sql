@@ -10,10 +10,14 @@ with sound as (
      group by t.challenge_id, t.ranked, t.winners
     having count(r.id) = t.ranked
        and count(*) filter (where r.winner) = t.winners
-       and t.winners = least(coalesce(max(r.top_n), 0), count(*) filter (where r.score > 0))
        -- NaN and infinity are above everything.
+       and t.winners = least(coalesce(max(r.top_n), 0),
+                             count(*) filter (where r.score > 0 and r.score < 1e19))
        and not coalesce(bool_or(r.winner and (r.rank > r.top_n or r.score is null or r.score <= 0
                                               or r.score >= 1e19)),
+                        false)
+       and not coalesce(bool_or(r.inputs_hash <> pipeline.ranking_inputs_hash(
+                                    r.subject, r.score, r.tie_break_at, r.top_n)),
                         false)
 )
 select r.challenge_id, r.subject, r.score, v.evidence_hash, v.updated_at, r.rank

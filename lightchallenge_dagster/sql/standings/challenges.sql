@@ -1,9 +1,10 @@
--- Each staker of each finalized challenge of a season's competitions, and whether it won: by its
--- ranking (competitive) or passing verdict (threshold), and on chain.
-select sc.competition_id::text as competition_id, k.challenge_id, t.subject,
-       w.subject is not null
-       and case p.mode when 'competitive' then coalesce(r.winner, false)
-                else coalesce(v.pass, false) end as won
+-- Each staker of each finalized challenge of a season's competitions, and what it took: a win by its
+-- ranking (competitive) or passing verdict (threshold), and on chain; else a loss.
+select t.subject as wallet, sc.competition_id::text as competition_id,
+       case when w.subject is not null
+             and case p.mode when 'competitive' then coalesce(r.winner, false)
+                      else coalesce(v.pass, false) end
+            then 'win' else 'loss' end as outcome
   from (select distinct competition_id from public.season_competitions
          where season_id = :season_id) sc
   join public.competitions c on c.id = sc.competition_id
@@ -18,4 +19,3 @@ select sc.competition_id::text as competition_id, k.challenge_id, t.subject,
   left join lateral (select bool_or(o.pass) as pass from public.verdicts o
                       where o.challenge_id = k.challenge_id
                         and lower(o.subject) = t.subject) v on true
- order by sc.competition_id, k.challenge_id, t.subject

@@ -1,4 +1,5 @@
--- One hash per season over everything its standings are made from.
+-- One hash per season over everything its standings are made from. Hashes of rows are added up,
+-- which needs no order: a season may have a million matches.
 with entries as (
     select sc.season_id, sc.competition_id, sc.weight, c.challenge_ids
       from public.season_competitions sc
@@ -11,12 +12,16 @@ with entries as (
       join public.bracket_matches m
         on m.competition_id = e.competition_id and lower(m.status) = 'completed'
 ), match_hash as (
-    select season_id, md5(string_agg(to_jsonb(matches)::text, ',' order by id)) as hash
-      from matches group by season_id
+    select m.season_id, concat_ws(' ', count(*), sum(hashtextextended(
+               row(m.id, m.competition_id, m.participant_a, m.participant_b, m.score_a, m.score_b,
+                   m.winner)::text, 0)::numeric)) as hash
+      from matches m group by m.season_id
 ), sides as (
     select season_id, lower(btrim(participant_a)) as side from matches
+     where length(btrim(participant_a)) = 36
      union
     select season_id, lower(btrim(participant_b)) from matches
+     where length(btrim(participant_b)) = 36
 ), roster_hash as (
     select s.season_id,
            md5(string_agg(concat_ws(' ', t.id, lower(r.wallet)), ','

@@ -4,4 +4,3 @@ select m.id::text as id, m.competition_id::text as competition_id, m.participant
  where m.competition_id in (select sc.competition_id from public.season_competitions sc
                              where sc.season_id = :season_id)
    and lower(m.status) = 'completed'
- order by m.competition_id, m.round, m.match_number, m.id
