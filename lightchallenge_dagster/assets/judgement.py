@@ -21,6 +21,7 @@ from lightchallenge_dagster.assets.metadata import (
     table_metadata,
 )
 from lightchallenge_dagster.assets.partitions import CHALLENGE_DAYS
+from lightchallenge_dagster.assets.standing_views import rankings_shown, verdicts_shown
 from lightchallenge_dagster.jobs import lease
 from lightchallenge_dagster.resources.chain import ChainResource
 from lightchallenge_dagster.resources.database import DatabaseResource
@@ -77,7 +78,8 @@ def verdicts(
 
     engine, now = _prepared(database, chain, policy)
     reports = _by_day(context, engine, lambda day: judge.judge(engine, day, now), last=False)
-    return _result(engine, TABLES["verdicts"], reports, VERDICT_LINEAGE)
+    shown = verdicts_shown(engine, context.partition_keys, now)
+    return _result(engine, TABLES["verdicts"], reports, shown, VERDICT_LINEAGE)
 
 
 @asset(
@@ -100,7 +102,8 @@ def rankings(
 
     engine, now = _prepared(database, chain, policy)
     reports = _by_day(context, engine, lambda day: rank.rank(engine, day, now), last=True)
-    return _result(engine, TABLES["rankings"], reports, RANKING_LINEAGE)
+    shown = rankings_shown(engine, context.partition_keys)
+    return _result(engine, TABLES["rankings"], reports, shown, RANKING_LINEAGE)
 
 
 def judgement_lease(day: str) -> str:
@@ -121,11 +124,16 @@ def _prepared(
 
 
 def _result(
-    engine: "Engine", table: Table, reports: dict[str, Any], lineage: TableColumnLineage
+    engine: "Engine",
+    table: Table,
+    reports: dict[str, Any],
+    shown: dict[str, Any],
+    lineage: TableColumnLineage,
 ) -> MaterializeResult[Any]:
     return MaterializeResult(
         data_version=LIVE,
-        metadata=merged_report_metadata(reports)
+        metadata=shown
+        | merged_report_metadata(reports)
         | table_metadata(engine, table)
         | {"dagster/column_lineage": lineage},
     )

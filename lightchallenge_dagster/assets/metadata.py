@@ -16,6 +16,7 @@ from dagster import (
     TableSchema,
 )
 
+from lightchallenge_dagster.assets import markdown
 from lightchallenge_dagster.storage import describe
 
 if TYPE_CHECKING:
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
     from lightchallenge_dagster.assets.catalog import Table
     from lightchallenge_dagster.chain.rpc import Rpc
 
-_LONGEST_CELL = 80
+#: What a report counts as written to the table that it is about.
+_WRITTEN = ("inserted", "changed", "removed", "mirrored")
 
 #: Sensors decide from the database what is out of date. Dagster's own guess, by version of what
 #: is upstream, would call every table out of sync after each block; one version keeps it still.
@@ -44,10 +46,8 @@ def materialization(
 
 
 def markdown_table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> MarkdownMetadataValue:
-    """Rows as a Markdown table; long cells are cut, pipes escaped."""
-    lines = [f"| {' | '.join(columns)} |", f"|{' --- |' * len(columns)}"]
-    lines += [f"| {' | '.join(_cell(value) for value in row)} |" for row in rows]
-    return MetadataValue.md("\n".join(lines))
+    """Rows as a Markdown table; long cells are cut, and nothing in a cell is Markdown itself."""
+    return MetadataValue.md(markdown.table(columns, rows))
 
 
 def table_metadata(engine: Engine, table: Table) -> dict[str, Any]:
@@ -77,11 +77,15 @@ def table_metadata(engine: Engine, table: Table) -> dict[str, Any]:
 def report_metadata(report: Any) -> dict[str, Any]:
     """A step's report dataclass as metadata: numbers and texts plain, the rest as JSON.
 
-    What is empty is left out, so that what is there is seen.
+    What is empty is left out, so that what is there is seen. A report that counts inserted rows
+    begins with ``rows_written``: all that it wrote, 0 when nothing had changed.
     """
     values = {field.name: getattr(report, field.name) for field in fields(report)}
     nothing: tuple[Any, ...] = (None, "", (), [], {})
-    return {name: _value(value) for name, value in values.items() if value not in nothing}
+    shown = {name: _value(value) for name, value in values.items() if value not in nothing}
+    if "inserted" not in values:
+        return shown
+    return {"rows_written": sum(values.get(name, 0) for name in _WRITTEN), **shown}
 
 
 def endpoints_metadata(rpc: Rpc) -> dict[str, Any]:
@@ -127,9 +131,3 @@ def _value(value: Any) -> Any:
         items: list[Any] = list(value)  # pyright: ignore[reportUnknownArgumentType]
         return MetadataValue.json([item if isinstance(item, int) else str(item) for item in items])
     return str(value)
-
-
-def _cell(value: Any) -> str:
-    text = "" if value is None else str(value)
-    text = text.replace("|", "\\|").replace("\n", " ")
-    return text if len(text) <= _LONGEST_CELL else text[: _LONGEST_CELL - 1] + "…"

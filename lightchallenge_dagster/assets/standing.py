@@ -19,6 +19,7 @@ from lightchallenge_dagster.assets.metadata import (
     table_metadata,
 )
 from lightchallenge_dagster.assets.partitions import SEASONS
+from lightchallenge_dagster.assets.standing_views import reputation_shown, standings_shown
 from lightchallenge_dagster.jobs import lease
 from lightchallenge_dagster.resources.database import DatabaseResource
 
@@ -63,7 +64,8 @@ def season_standings(
             reports[season] = standings.compute(engine, season)
     return MaterializeResult(
         data_version=LIVE,
-        metadata=merged_report_metadata(reports)
+        metadata=standings_shown(engine, context.partition_keys)
+        | merged_report_metadata(reports)
         | table_metadata(engine, TABLES["season_standings"]),
     )
 
@@ -86,7 +88,9 @@ def reputation(
         report = step.compute(engine)
     return MaterializeResult(
         data_version=LIVE,
-        metadata=report_metadata(report) | table_metadata(engine, TABLES["reputation"]),
+        metadata=reputation_shown(engine)
+        | report_metadata(report)
+        | table_metadata(engine, TABLES["reputation"]),
     )
 
 
