@@ -36,6 +36,10 @@ _ENDS = ("endsAt", "endTs", "ends", "end")
 _DEADLINES = ("proofDeadline", "proofDeadlineAt")
 _GAMING_KEYS = ("minWins", "hero", "rankedOnly", "streakLength")
 _SETTING_KEYS = ("mode", "period")
+_FITNESS_PARTS = ("conditions", "dailyTarget", "weeklyTarget", "antiCheat")
+_SAYS_WHAT_IT_IS = frozenset(
+    ("challengeType", *_FITNESS_PARTS, *_GAMING_KEYS, *_SETTING_KEYS, "topN", "competitiveMetric")
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +102,10 @@ class _Search:
         misfit: str | None = None
         for path, place in self.full:
             if place.get("challengeType") is None:
+                if _lacks_its_type(place):
+                    misfit = misfit or (
+                        f"{path}.challengeType is missing; it must be a known activity type"
+                    )
                 continue
             try:
                 return _Found(rule=full_fitness(place, path, self.zones, self.metric))
@@ -138,15 +146,9 @@ def parse_config(
     roots = (("proof.params", inner), ("params", params_object))
     full: list[tuple[str, Object]] = []
     for path, root in roots:
-        full.append((f"{path}.rule", _decoded(root.get("rule"), f"{path}.rule", odd)))
+        full.append(_part(root, path, "rule", odd))
         full.append((path, root))
-    simplified: list[tuple[str, Object]] = []
-    for path, root in reversed(roots):
-        value = root.get("rules")
-        decoded = _decoded(value, f"{path}.rules", odd)
-        simplified.append((f"{path}.rules", decoded))
-        if not decoded and not is_empty(value) and not _is_json_text(value):
-            odd.append(f"{path}.rules must be an object, not {quoted(value)}")
+    simplified = [_part(root, path, "rules", odd) for path, root in reversed(roots)]
 
     no_times: list[str] = []
     times = _decoded(timeline, "timeline", no_times)
@@ -162,7 +164,7 @@ def parse_config(
 
     search = _Search(simplified, full, zones, metric if competitive else None)
     fitness = search.fitness()
-    leftover = odd[0] if odd else _untyped(simplified)
+    leftover = odd[0] if odd else _untyped(simplified) or _shapeless(full[::2])
     # `mode` and `period` alone make a gaming rule (RULES.md), but not where they are the settings
     # around a rule of another kind: then Dota matches would pass a running challenge.
     alone = fitness.rule is None and fitness.problem is None and leftover is None
@@ -234,6 +236,15 @@ def _decoded(value: object, path: str, odd: list[str]) -> Object:
     return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
 
 
+def _part(root: Object, path: str, name: str, odd: list[str]) -> tuple[str, Object]:
+    """A part of ``root`` that is meant to be an object, with its path."""
+    value, path = root.get(name), f"{path}.{name}"
+    part = _decoded(value, path, odd)
+    if not part and not _unset(value) and not _is_json_text(value):
+        odd.append(f"{path} must be an object, not {quoted(value)}")
+    return path, part
+
+
 def _is_json_text(value: object) -> bool:
     return isinstance(value, str) and value.lstrip().startswith("{")
 
@@ -267,6 +278,27 @@ def _untyped(simplified: Sequence[tuple[str, Object]]) -> str | None:
             f'{path}.type is missing; it must be "fitness" or "gaming"'
             for path, rule in simplified
             if rule and rule.get("type") not in ("fitness", "gaming")
+        ),
+        None,
+    )
+
+
+def _lacks_its_type(place: Object) -> bool:
+    """Parts that only a fitness rule has, and nothing that makes it a gaming rule."""
+    return any(not is_empty(place.get(name)) for name in _FITNESS_PARTS) and all(
+        is_empty(place.get(name)) for name in _GAMING_KEYS
+    )
+
+
+def _shapeless(rules: Sequence[tuple[str, Object]]) -> str | None:
+    """A ``rule`` that says something, but nothing that a full rule has."""
+    return next(
+        (
+            f"{path} is no rule: it has neither challengeType nor any of "
+            f"{', '.join((*_GAMING_KEYS, *_SETTING_KEYS))}"
+            for path, rule in rules
+            if not all(map(_unset, rule.values()))
+            and all(map(_unset, map(rule.get, _SAYS_WHAT_IT_IS)))
         ),
         None,
     )

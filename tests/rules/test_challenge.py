@@ -168,6 +168,12 @@ GOOD_CONDITION = {"metric": "distance_km", "op": ">=", "value": 1}
         (full(antiCheat={"minimum": 1}), "params.antiCheat"),
         (full(mode="competitive", competitiveMetric="kills"), "params.competitiveMetric"),
         ('{"challengeType": "run",', "params is no valid JSON"),
+        ({"rule": [full()]}, "params.rule must be an object"),
+        ({"rule": "run 5 km"}, "params.rule must be an object"),
+        ({"rule": {"distance": 5}}, "params.rule is no rule"),
+        ({"rule": {"conditions": [GOOD_CONDITION]}}, "params.rule.challengeType is missing"),
+        ({"period": {"start": "2026-03-01"}, "conditions": [GOOD_CONDITION]}, "params.challenge"),
+        ({"rule": {**STEPS}}, "params.rule.period"),
     ],
 )
 def test_a_malformed_rule_fails_every_evidence_and_names_the_path(params: Any, path: str) -> None:
@@ -178,7 +184,7 @@ def test_a_malformed_rule_fails_every_evidence_and_names_the_path(params: Any, p
         verdict = judge(records, found, provider)
         assert not verdict.passed
         assert verdict.score is None
-    assert path in judge([activity()], found).reasons[0]
+        assert path in verdict.reasons[0]
 
 
 @pytest.mark.parametrize(
@@ -201,6 +207,21 @@ def test_a_malformed_gaming_rule_fails_and_names_the_path(params: Any, path: str
     assert not verdict.passed
     assert verdict.score is None
     assert path in verdict.reasons[0]
+
+
+@pytest.mark.parametrize("rule", [{"topN": 3}, {"competitiveMetric": "wins"}, {"hint": None}, ""])
+def test_settings_alone_are_no_malformed_rule(rule: object) -> None:
+    found = parse_config({"rule": rule, "title": "Run!", "rules": ""}, None, None)
+    assert not found.has_rule
+    assert found.problem is None
+
+
+def test_a_rule_without_its_type_is_passed_over_where_another_fits() -> None:
+    half = {"rule": {"conditions": [GOOD_CONDITION]}}
+    assert parse_config(full(), {"params": half}, None).problem is None
+    gaming = parse_config({"rule": {"minWins": 2, "conditions": [1]}}, None, None)
+    assert isinstance(gaming.gaming_rule, FullGaming)
+    assert gaming.problem is None
 
 
 def test_empty_parts_are_absent_ones() -> None:

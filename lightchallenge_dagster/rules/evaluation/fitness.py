@@ -21,7 +21,7 @@ from .models import (
     SimplifiedFitness,
     WeeklyTarget,
 )
-from .numbers import as_json, in_words, round_half_up
+from .numbers import apart, as_json, in_words, round_half_up
 from .outcome import Outcome, counted
 from .sifting import within, without_repeats
 
@@ -40,9 +40,8 @@ def judge_fitness(
     """Judge valid activities inside the challenge's window; repeats are left out here."""
     if rule is None:
         kept = without_repeats(activities, _worth_nothing)
-        return Outcome(
-            True, Decimal(len(kept)), (), _counts("fallback", activities, kept), stands_when="now"
-        )
+        breakdown = _counts("fallback", activities, kept) | {"eligible": len(kept)}
+        return Outcome(True, Decimal(len(kept)), (), breakdown, stands_when="now")
     if isinstance(rule, SimplifiedFitness):
         return _simplified(activities, rule, competitive=competitive)
     return _competitive(activities, rule) if competitive else _threshold(activities, rule)
@@ -84,7 +83,10 @@ def _simplified(
         "eligible": len(matching),
     }
     if not matching:
-        reason = f"None of the records counts towards {metric.name} ({metric.unit})."
+        reason = (
+            f"Of {counted(len(kept), 'record')}, none is of type {metric.kind}, the only one that "
+            f"counts for {metric.name}."
+        )
         return Outcome(False, Decimal(0), (reason,), breakdown)
 
     by_day: dict[date, Decimal] = {}
@@ -111,18 +113,24 @@ def _simplified(
 
 
 def _shortfall(rule: SimplifiedFitness, value: Fraction, by_day: dict[date, Decimal]) -> str:
-    needed = f"{in_words(rule.threshold)} {rule.metric.unit}"
+    metric = rule.metric
     if rule.period == "daily":
         best = max(by_day, key=lambda day: (by_day[day], -day.toordinal()))
-        amount = in_words(rule.metric.in_units(by_day[best]))
+        amount, wanted = apart(metric.in_units(by_day[best]), rule.threshold)
         return (
-            f"{counted(int(value), 'day')} reached {needed}, {in_words(rule.min_days)} needed; "
-            f"the best day was {best.isoformat()} with {amount}."
+            f"{counted(int(value), 'day')} reached {metric.in_words(rule.threshold, wanted)}; the "
+            f"challenge asks for at least {in_words(rule.min_days)}. The best day is "
+            f"{best.isoformat()} with {amount}."
         )
+    reached, wanted = apart(value, rule.threshold)
     if rule.period == "average":
-        days = counted(len(by_day), "day")
-        return f"The average is {in_words(value)} a day over {days}; {needed} a day are needed."
-    return f"The total is {in_words(value)}; {needed} are needed."
+        return (
+            f"The average over {counted(len(by_day), 'day')} is {metric.in_words(value, reached)} "
+            f"a day; the challenge asks for at least {wanted}."
+        )
+    return (
+        f"The total is {metric.in_words(value, reached)}; the challenge asks for at least {wanted}."
+    )
 
 
 # ── Full ────────────────────────────────────────────────────────────────────────────────────
@@ -142,9 +150,14 @@ def _worth_of(metric: Metric, kind: str) -> Callable[[Activity], Decimal | int]:
 
 
 def _breakdown(
-    rule: FullFitness, given: Sequence[Activity], kept: Sequence[Activity], metric: Metric
+    rule: FullFitness,
+    given: Sequence[Activity],
+    inside: Sequence[Activity],
+    kept: Sequence[Activity],
+    metric: Metric,
 ) -> dict[str, Any]:
-    return _counts("full", given, kept) | {
+    return _counts("full", inside, kept) | {
+        "outside_period": len(given) - len(inside),
         "activity": rule.activity,
         "metric": metric.name,
         "unit": metric.unit,
@@ -156,11 +169,13 @@ def _breakdown(
 
 def _competitive(activities: Sequence[Activity], rule: FullFitness) -> Outcome:
     metric = rule.competitive_metric
-    kept = without_repeats(_in_period(activities, rule), _worth_of(metric, rule.activity))
+    inside = _in_period(activities, rule)
+    kept = without_repeats(inside, _worth_of(metric, rule.activity))
     scope = [a for a in kept if a.kind == rule.activity]
     total = sum((metric.amount(a) for a in scope), Decimal(0))
-    breakdown = _breakdown(rule, activities, kept, metric) | {
+    breakdown = _breakdown(rule, activities, inside, kept, metric) | {
         "in_scope": len(scope),
+        "eligible": len(scope),
         "value": as_json(metric.in_units(total)),
     }
     breaches = _breaches(scope, rule.anti_cheat, rule.zone)
@@ -171,11 +186,12 @@ def _competitive(activities: Sequence[Activity], rule: FullFitness) -> Outcome:
 
 def _threshold(activities: Sequence[Activity], rule: FullFitness) -> Outcome:
     metric = _scoring(rule)
-    kept = without_repeats(_in_period(activities, rule), _worth_of(metric, rule.activity))
+    inside = _in_period(activities, rule)
+    kept = without_repeats(inside, _worth_of(metric, rule.activity))
     scope = [a for a in kept if a.kind == rule.activity]
     eligible = [a for a in scope if _meets_all(a, rule.conditions)]
     total = metric.in_units(sum((metric.amount(a) for a in scope), Decimal(0)))
-    breakdown = _breakdown(rule, activities, kept, metric) | {
+    breakdown = _breakdown(rule, activities, inside, kept, metric) | {
         "in_scope": len(scope),
         "eligible": len(eligible),
         "value": as_json(total),
@@ -183,8 +199,7 @@ def _threshold(activities: Sequence[Activity], rule: FullFitness) -> Outcome:
     reasons: list[str] = []
     alone = rule.daily and not (rule.conditions or rule.weekly or rule.anti_cheat)
     if not (kept if alone else scope):
-        noun = "activity" if alone else rule.activity
-        reasons.append(f"No {noun} record lies within the period of the challenge.")
+        reasons.append(_why_none_is_in_scope(activities, rule, any_type=bool(alone)))
     if rule.daily:
         reasons += _daily(kept, rule, rule.daily, breakdown)
     if rule.conditions and scope and not eligible:
@@ -213,25 +228,57 @@ def _meets_all(activity: Activity, conditions: Sequence[Condition]) -> bool:
     return all(c.holds(c.metric.reading(activity)) for c in conditions)
 
 
+def _why_none_is_in_scope(
+    activities: Sequence[Activity], rule: FullFitness, *, any_type: bool
+) -> str:
+    limits = [
+        f"{word} {moment.astimezone(rule.zone):%Y-%m-%d %H:%M}"
+        for word, moment in (("from", rule.period.start), ("to", rule.period.end))
+        if moment is not None
+    ]
+    when = f" ({' '.join(limits)} {rule.timezone})" if limits else ""
+    among = f"Of {counted(len(activities), 'record')}"
+    none = f"none lies within the period of the challenge{when}."
+    if any_type:
+        return f"{among}, {none}"
+    alike = sum(activity.kind == rule.activity for activity in activities)
+    if not alike:
+        return f"{among}, none is of type {rule.activity}."
+    which = f"{alike:,} {'is' if alike == 1 else 'are'} of type {rule.activity}"
+    return f"{among}, {which}, but {none}"
+
+
 def _why_none_is_eligible(scope: Sequence[Activity], rule: FullFitness) -> str:
     """Each condition with the nearest reading to it, so that a person sees what was missing."""
-    parts = [_nearest(scope, condition) for condition in rule.conditions]
-    return f"None of {counted(len(scope), f'{rule.activity} record')} meets every condition: " + (
-        "; ".join(parts) + "."
-    )
+    parts = [
+        _nearest([r for a in scope if (r := c.metric.reading(a)) is not None], c)
+        for c in rule.conditions
+    ]
+    what = "the condition" if len(parts) == 1 else "all conditions at once"
+    records = counted(len(scope), f"{rule.activity} record")
+    return f"Of {records}, none meets {what}: {'; '.join(parts)}."
 
 
-def _nearest(scope: Sequence[Activity], condition: Condition) -> str:
-    metric = condition.metric
-    asked = f"{_OP_WORDS[condition.op]} {in_words(condition.value)} {metric.unit}"
-    readings = [r for a in scope if (r := metric.reading(a)) is not None]
+def _nearest(readings: Sequence[Decimal | Fraction], condition: Condition) -> str:
+    """What a condition asks, and which of the readings (in base units) comes nearest to it."""
+    metric, op = condition.metric, condition.op
     if not readings:
-        return f"{asked} (no record states {metric.name})"
-    if condition.op in GROWING_OPS:
-        return f"{asked} (the highest is {in_words(metric.in_units(max(readings)))})"
-    if condition.op == "==":
-        return f"{asked} ({sum(condition.holds(r) for r in readings)} records match)"
-    return f"{asked} (the lowest is {in_words(metric.in_units(min(readings)))})"
+        return f"{_asked(condition)} (no record states {metric.name})"
+    if op == "==":
+        word, best = "nearest", min(readings, key=lambda reading: _distance(reading, condition))
+    else:
+        word, best = ("highest", max(readings)) if op in GROWING_OPS else ("lowest", min(readings))
+    shown, wanted = apart(metric.in_units(best), condition.value)
+    return f"{_asked(condition, wanted)} (the {word} is {shown})"
+
+
+def _distance(reading: Decimal | Fraction, condition: Condition) -> tuple[Fraction, Fraction]:
+    exact = Fraction(reading)
+    return abs(exact - Fraction(condition.bound)), exact
+
+
+def _asked(condition: Condition, digits: str | None = None) -> str:
+    return f"{_OP_WORDS[condition.op]} {condition.metric.in_words(condition.value, digits)}"
 
 
 def _daily(
@@ -245,6 +292,7 @@ def _daily(
         if day >= first:
             by_day.setdefault(day, []).append(activity)
     good: list[date] = []
+    of_days: list[dict[str, Decimal]] = []
     shown: dict[str, dict[str, Any]] = {}
     asked = {c.metric.name: c.metric for c in target.conditions}
     for day in sorted(by_day):
@@ -252,6 +300,7 @@ def _daily(
             name: sum((metric.amount(a) for a in by_day[day]), Decimal(0))
             for name, metric in asked.items()
         }
+        of_days.append(sums)
         holds = all(c.holds(sums[c.metric.name]) for c in target.conditions)
         if holds:
             good.append(day)
@@ -263,13 +312,13 @@ def _daily(
     breakdown["consecutive_days"] = longest
     if longest >= target.consecutive_days:
         return []
-    wanted = " and ".join(
-        f"{_OP_WORDS[c.op]} {in_words(c.value)} {c.metric.unit}" for c in target.conditions
-    )
-    return [
-        f"The longest run of days with {wanted} is {counted(longest, 'day')}; "
-        f"{in_words(target.consecutive_days)} in a row are needed."
-    ]
+    in_a_row = f"the challenge asks for {in_words(target.consecutive_days)} in a row"
+    if longest or not of_days:
+        wanted = " and ".join(map(_asked, target.conditions))
+        return [f"The longest run of days with {wanted} is {counted(longest, 'day')}; {in_a_row}."]
+    nearest = (_nearest([sums[c.metric.name] for sums in of_days], c) for c in target.conditions)
+    days = counted(len(of_days), "day")
+    return [f"Of {days} with records, none has {' and '.join(nearest)}; {in_a_row}."]
 
 
 def _longest_run(days: Sequence[date]) -> int:
@@ -299,8 +348,9 @@ def _weekly(
     if reached >= target.per_weeks:
         return []
     return [
-        f"{counted(reached, 'week')} had {in_words(target.min_occurrences)} or more eligible "
-        f"records; {in_words(target.per_weeks)} such weeks are needed."
+        f"{counted(reached, 'week')} had at least "
+        f"{counted(target.min_occurrences, 'eligible record')} (the most in a week is "
+        f"{max(weeks.values(), default=0):,}); the challenge asks for {in_words(target.per_weeks)}."
     ]
 
 

@@ -10,11 +10,13 @@ from typing import Any
 
 from .matches import Match, kda_of
 from .models import FullGaming, SimplifiedGaming
-from .numbers import as_json, in_words, round_half_up
-from .outcome import Outcome
+from .numbers import apart, as_json, in_words, round_half_up
+from .outcome import Outcome, counted
+from .parsing import quoted
 from .sifting import within, without_repeats
 
 _LAST = datetime.max.replace(tzinfo=UTC)
+_ONE = Decimal(1)
 
 
 def judge_gaming(
@@ -32,7 +34,12 @@ def judge_gaming(
 
 
 def _counts(rule: str, given: Sequence[Match], kept: Sequence[Match]) -> dict[str, Any]:
-    return {"rule": rule, "repeated": len(given) - len(kept), "counted": len(kept)}
+    return {
+        "rule": rule,
+        "repeated": len(given) - len(kept),
+        "counted": len(kept),
+        "eligible": len(kept),
+    }
 
 
 def _wins(match: Match) -> int:
@@ -45,7 +52,7 @@ def _fallback(matches: Sequence[Match]) -> Outcome:
     breakdown = _counts("fallback", matches, kept) | {"metric": "wins", "value": wins}
     if wins:
         return Outcome(True, Decimal(wins), (), breakdown, "now")
-    reason = f"No win in {_matches(len(kept))}; 1 is needed."
+    reason = f"There is no win in {_matches(len(kept))}; the challenge asks for at least 1."
     return Outcome(False, Decimal(0), (reason,), breakdown)
 
 
@@ -70,7 +77,10 @@ def _simplified(matches: Sequence[Match], rule: SimplifiedGaming, *, competitive
         "min_matches": as_json(rule.min_matches),
     }
     if not kept or len(kept) < rule.min_matches:
-        reason = f"{_matches(len(kept))} played; {in_words(rule.min_matches)} are needed."
+        reason = (
+            f"{_matches(len(kept))} count; the challenge asks for at least "
+            f"{in_words(max(rule.min_matches, _ONE))}."
+        )
         return Outcome(False, Decimal(0), (reason,), breakdown)
     values = [measure(match) for match in kept]
     if rule.period == "best_match":
@@ -85,36 +95,45 @@ def _simplified(matches: Sequence[Match], rule: SimplifiedGaming, *, competitive
         growing = rule.period != "per_match" and rule.metric != "kda"
         stands = "now" if growing else "ends_at"
         return Outcome(True, score, (), breakdown, "proof_deadline" if competitive else stands)
+    noun = rule.metric if rule.metric == "kda" else f"number of {rule.metric}"
     what = {
-        "total": f"The total over {_matches(len(kept))} is",
-        "per_match": f"The mean over {_matches(len(kept))} is",
-        "best_match": f"The best of {_matches(len(kept))} has",
+        "total": f"the total {noun}",
+        "per_match": f"the mean {noun}",
+        "best_match": f"the highest {noun} in one match",
     }[rule.period]
-    needed = f"{in_words(rule.threshold)} {rule.metric}"
-    return Outcome(False, score, (f"{what} {in_words(value)}; {needed} are needed.",), breakdown)
+    reached, wanted = apart(value, rule.threshold)
+    reason = (
+        f"Over {_matches(len(kept))} {what} is {reached}; the challenge asks for at least {wanted}."
+    )
+    return Outcome(False, score, (reason,), breakdown)
 
 
 def _matches(number: int) -> str:
-    return "1 match" if number == 1 else f"{number:,} matches"
+    return counted(number, "match", "matches")
 
 
 # ── Full ────────────────────────────────────────────────────────────────────────────────────
 
 
-def _scope(matches: Sequence[Match], rule: FullGaming) -> list[Match]:
-    period = rule.period
-    return [
-        match
-        for match in matches
-        if within(match.start, match.start, period.start, period.end)
-        and (not rule.ranked_only or match.ranked)
-        and (rule.hero is None or match.played(rule.hero))
-    ]
+def _scope(matches: Sequence[Match], rule: FullGaming) -> tuple[list[Match], dict[str, int]]:
+    """The matches that the rule asks for, and how many it leaves out for which reason."""
+    start, end, hero = rule.period.start, rule.period.end, rule.hero
+    inside = [match for match in matches if within(match.start, match.start, start, end)]
+    ranked = [match for match in inside if match.ranked] if rule.ranked_only else inside
+    scope = ranked if hero is None else [match for match in ranked if match.played(hero)]
+    return scope, {
+        "outside_period": len(matches) - len(inside),
+        "not_ranked": len(inside) - len(ranked),
+        "other_hero": len(ranked) - len(scope),
+    }
 
 
-def _breakdown(rule: FullGaming, given: Sequence[Match], kept: Sequence[Match]) -> dict[str, Any]:
-    return _counts("full", given, kept) | {
-        "hero": rule.hero,
+def _breakdown(
+    rule: FullGaming, scope: Sequence[Match], left_out: dict[str, int], kept: Sequence[Match]
+) -> dict[str, Any]:
+    return _counts("full", scope, kept) | {
+        **left_out,
+        "hero": None if rule.hero is None else quoted(rule.hero)[1:-1],
         "ranked_only": rule.ranked_only,
         "timezone": rule.timezone,
         "period_start": rule.period.start.isoformat() if rule.period.start else None,
@@ -125,26 +144,31 @@ def _breakdown(rule: FullGaming, given: Sequence[Match], kept: Sequence[Match]) 
 
 def _competitive(matches: Sequence[Match], rule: FullGaming) -> Outcome:
     metric = rule.competitive_metric
+    scope, left_out = _scope(matches, rule)
     if metric == "wins":
-        kept = without_repeats(_scope(matches, rule), _wins)
+        kept = without_repeats(scope, _wins)
         value = Fraction(sum(match.won for match in kept))
     elif metric == "kda":
-        kept = without_repeats(_scope(matches, rule), Match.kda)
+        kept = without_repeats(scope, Match.kda)
         kills, assists, deaths = (
             sum((match.statistic(name) for match in kept), Decimal(0))
             for name in ("kills", "assists", "deaths")
         )
         value = kda_of(kills, assists, deaths)
     else:
-        kept = without_repeats(_scope(matches, rule), lambda match: match.statistic(metric))
+        kept = without_repeats(scope, lambda match: match.statistic(metric))
         value = Fraction(sum((match.statistic(metric) for match in kept), Decimal(0)))
-    breakdown = _breakdown(rule, matches, kept) | {"metric": metric, "value": as_json(value)}
+    breakdown = _breakdown(rule, scope, left_out, kept) | {
+        "metric": metric,
+        "value": as_json(value),
+    }
     return Outcome(True, round_half_up(value, 6), (), breakdown)
 
 
 def _threshold(matches: Sequence[Match], rule: FullGaming) -> Outcome:
-    kept = without_repeats(_scope(matches, rule), _wins)
-    breakdown = _breakdown(rule, matches, kept)
+    scope, left_out = _scope(matches, rule)
+    kept = without_repeats(scope, _wins)
+    breakdown = _breakdown(rule, scope, left_out, kept)
     if rule.streak_length is not None:
         value, needed, what = _longest_streak(kept), rule.streak_length, "longest run of wins"
         breakdown["streak"] = value
@@ -153,14 +177,13 @@ def _threshold(matches: Sequence[Match], rule: FullGaming) -> Outcome:
     breakdown |= {"value": value, "threshold": as_json(needed)}
     if value >= needed:
         return Outcome(True, Decimal(value), (), breakdown, "now")
-    filters = [
-        *(["ranked matches"] if rule.ranked_only else []),
-        *([f"matches with {rule.hero}"] if rule.hero else []),
-    ]
-    among = f" among {' that are '.join(filters)}" if filters else ""
+    which = f"{'ranked ' if rule.ranked_only else ''}matches" + (
+        f" with {breakdown['hero']}" if rule.hero else ""
+    )
+    among = f" in {which}" if rule.ranked_only or rule.hero else ""
     reason = (
-        f"The {what}{among} is {value:,}; {in_words(needed)} needed "
-        f"({_matches(len(kept))} of {len(matches):,} count)."
+        f"The {what}{among} is {value:,}; the challenge asks for at least {in_words(needed)} "
+        f"({len(kept):,} of {_matches(len(matches))} {'counts' if len(kept) == 1 else 'count'})."
     )
     return Outcome(False, Decimal(value), (reason,), breakdown)
 

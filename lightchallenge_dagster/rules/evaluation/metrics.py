@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
@@ -9,12 +10,13 @@ from fractions import Fraction
 
 from .activities import Activity
 from .anticheat import gps_continuity, heart_rate_consistency
-from .numbers import as_json
+from .numbers import as_json, in_words
 
 Reading = Decimal | Fraction | None
 _ONE = Decimal(1)
 _SECONDS = Decimal(60)
 _KILOJOULES = Decimal("4.184")
+_PLURAL = re.compile(r"\b(step|minute|calorie|session)s\b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,14 @@ class Metric:
     def in_units(self, base: Decimal | Fraction) -> Fraction:
         """An amount in base units as an exact number of the metric's unit."""
         return Fraction(base) / Fraction(self.per_unit)
+
+    def in_words(self, amount: Decimal | Fraction, digits: str | None = None) -> str:
+        """An amount in the metric's unit for a sentence: ``1 step``, ``5.2 km``.
+
+        ``digits`` is the amount as text, where it needs more decimals than usual.
+        """
+        unit = _PLURAL.sub(r"\1", self.unit) if amount == 1 else self.unit
+        return f"{digits or in_words(amount)} {unit}"
 
     def shown(self, base: Decimal) -> int | float:
         """A sum in base units as a number to look at."""
@@ -116,7 +126,9 @@ CONDITIONS = {
     "avg_hr_bpm": Metric(
         "avg_hr_bpm", "bpm on average", Activity.average_heart_rate, additive=False
     ),
-    "max_hr_bpm": Metric("max_hr_bpm", "bpm at most", Activity.highest_heart_rate, additive=False),
+    "max_hr_bpm": Metric(
+        "max_hr_bpm", "bpm at the peak", Activity.highest_heart_rate, additive=False
+    ),
     "steps_count": STEPS,
     "calories": CALORIES,
     "active_minutes": ACTIVE_MINUTES,

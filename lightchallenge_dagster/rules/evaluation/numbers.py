@@ -115,7 +115,16 @@ def as_json(value: Decimal | Fraction | int) -> int | float:
     return whole if value == whole else float(value)
 
 
+def apart(value: Decimal | Fraction | int, other: Decimal | Fraction | int) -> tuple[str, str]:
+    """Two numbers for one sentence, with as many decimals as it takes to tell them apart."""
+    for places in (6, 12, 24):
+        one, two = in_words(value, places), in_words(other, places)
+        if one != two:
+            return one, two
+    return in_words(value, _PLACES), in_words(other, _PLACES)
+
+
 def in_words(value: Decimal | Fraction | int, places: int = 6) -> str:
-    """A number for a sentence: ``12,345.5``, at most six decimals."""
+    """A number for a sentence: ``12,345.5``, at most ``places`` decimals."""
     number = Decimal(value) if isinstance(value, int) else round_half_up(value, places)
     return f"{number:,f}"

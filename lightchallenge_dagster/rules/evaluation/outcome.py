@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Literal
 
+from .numbers import in_words
+
 FinalWhen = Literal["now", "ends_at", "proof_deadline"]
 
 
@@ -23,6 +25,6 @@ class Outcome:
     stands_when: FinalWhen = "proof_deadline"
 
 
-def counted(number: int, noun: str) -> str:
-    """``1 record``, ``2 records``."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+def counted(number: int | Decimal, noun: str, plural: str | None = None) -> str:
+    """``1 record``, ``2 records``, ``3 matches``."""
+    return f"{in_words(number)} {noun if number == 1 else plural or noun + 's'}"

@@ -22,6 +22,7 @@ from .parsing import quoted
 from .sifting import Sifted, within, without_repeats
 
 Evaluator = Literal["fitness", "gaming", "passthrough", "unknown"]
+Kind = Literal["fitness", "gaming"]
 
 EVALUATORS: dict[str, Evaluator] = {
     **dict.fromkeys(
@@ -57,7 +58,9 @@ class Verdict:
 
     ``reasons`` are sentences for the participant, empty on a pass. ``score`` is null for unknown
     providers and malformed rules. ``evidence_hash`` and ``evaluator`` are those of the provider
-    that counts. ``metadata`` is JSON-safe. See ``is_final`` for ``final_when``.
+    that counts. ``metadata`` is JSON-safe: the breakdown of the provider that counts, and in
+    ``providers`` a summary of each, with the ``breakdown`` of those that do not count. See
+    ``is_final`` for ``final_when``.
     """
 
     passed: bool
@@ -98,7 +101,8 @@ def evaluate(
         "provider": _name(row.provider),
         "mode": config.mode,
         "providers": {
-            _name(other.provider): _summary(other, kind, outcome) for other, kind, outcome in judged
+            _name(other.provider): _summary(other, kind, outcome, best)
+            for other, kind, outcome in judged
         },
     }
     return Verdict(
@@ -175,9 +179,11 @@ def _order(row: Evidence, outcome: Outcome) -> tuple[Any, ...]:
     return not outcome.passed, score is None, -(score or 0), row.created_at, row.provider
 
 
-def _summary(row: Evidence, evaluator: Evaluator, outcome: Outcome) -> dict[str, Any]:
+def _summary(
+    row: Evidence, evaluator: Evaluator, outcome: Outcome, best: Outcome
+) -> dict[str, Any]:
     breakdown = outcome.breakdown
-    return {
+    summary: dict[str, Any] = {
         "pass": outcome.passed,
         "score": None if outcome.score is None else as_json(outcome.score),
         "reasons": list(outcome.reasons),
@@ -185,8 +191,12 @@ def _summary(row: Evidence, evaluator: Evaluator, outcome: Outcome) -> dict[str,
         "evidence_hash": row.evidence_hash,
         "has_recognised_record": bool(breakdown.get("recognised")),
         "records": breakdown.get("records", 0),
+        "eligible": breakdown.get("eligible", 0),
         "rejected": breakdown.get("rejected", {}),
     }
+    if outcome is not best:
+        summary["breakdown"] = breakdown
+    return summary
 
 
 def _source(provider: str, *, alias: bool = True) -> str:
@@ -247,7 +257,7 @@ def _judge(
         found = _found(records, activities, inside)
         outcome = (
             _without_records(found)
-            or _without_its_rule(config.fitness_problem, config.fitness_rule, config, "gaming")
+            or _without_its_rule(config, "fitness", config.fitness_rule, config.fitness_problem)
             or judge_fitness(inside, config.fitness_rule, competitive=config.competitive)
         )
     else:
@@ -256,7 +266,7 @@ def _judge(
         found = _found(records, matches, inside)
         outcome = (
             _without_records(found)
-            or _without_its_rule(config.gaming_problem, config.gaming_rule, config, "fitness")
+            or _without_its_rule(config, "gaming", config.gaming_rule, config.gaming_problem)
             or judge_gaming(inside, config.gaming_rule, competitive=config.competitive)
         )
     outcome.breakdown.update(found)
@@ -290,47 +300,59 @@ def _without_records(found: dict[str, Any]) -> Outcome | None:
         reason = "The evidence holds no records."
     elif found["recognised"]:
         records = counted(found["recognised"], "record")
-        reason = f"None of {records} lies within the time of the challenge."
+        reason = f"Of {records}, none lies within the time of the challenge."
     else:
         why = "; ".join(
             f"{reason} ({count:,})"
             for reason, count in (*found["rejected"].items(), *found["dropped"].items())
         )
         records = counted(found["records"], "record")
-        reason = f"None of {records} can be used: {why}."
+        reason = f"Of {records}, none can be used: {why}."
     return Outcome(False, Decimal(0), (reason,), {})
 
 
 def _without_its_rule(
-    problem: str | None, rule: object, config: ChallengeConfig, other: str
+    config: ChallengeConfig, kind: Kind, rule: object, problem: str | None
 ) -> Outcome | None:
     """The challenge's rule is malformed, or of the other kind only: nothing is measured."""
-    if problem is not None:
-        return _refused(f"The rule of this challenge cannot be read: {problem}.")
-    if rule is None and config.has_rule:
-        return _refused(f"This challenge asks for {other} evidence, and this is of another kind.")
-    return None
+    if problem is None and rule is None and config.has_rule:
+        # A rule that cannot be read may be meant for this kind: its path says more.
+        problem = config.gaming_problem if kind == "fitness" else config.fitness_problem
+        if problem is None:
+            other = "gaming" if kind == "fitness" else "fitness"
+            return _refused(f"This challenge asks for {other} evidence; this is {kind} evidence.")
+    return None if problem is None else _unreadable(problem)
+
+
+def _unreadable(problem: str, breakdown: dict[str, Any] | None = None) -> Outcome:
+    return _refused(f"The rule of this challenge cannot be read: {problem}.", breakdown)
 
 
 def _pass_through(records: list[Any], config: ChallengeConfig, *, listed: bool) -> Outcome:
     """Manual records are only counted, and only where nobody could type in a win."""
-    if config.has_rule and not listed:
-        return _refused(
-            "Manual evidence is not accepted: this challenge has a rule, and its model does not "
-            "list manual."
-        )
     items = [_Manual({"record": record}) for record in records if record is not None]
     kept = without_repeats(items, lambda _: 0)
-    breakdown = {
+    breakdown: dict[str, Any] = {
         "rule": "passthrough",
         "records": len(records),
         "recognised": len(items),
         "repeated": len(items) - len(kept),
         "counted": len(kept),
+        "eligible": len(kept),
+        "rejected": {},
     }
     if not kept:
         reasons = ("The evidence holds no records.",)
         return Outcome(False, Decimal(0), reasons, breakdown)
+    if config.has_rule and not listed:
+        return _refused(
+            "Manual evidence is not accepted: this challenge has a rule, and its model does not "
+            "list manual.",
+            breakdown,
+        )
+    problem = config.fitness_problem or config.gaming_problem
+    if problem is not None and config.has_rule and not (config.fitness_rule or config.gaming_rule):
+        return _unreadable(problem, breakdown)
     stands = "proof_deadline" if config.competitive else "now"
     return Outcome(True, Decimal(len(kept)), (), breakdown, stands)
 
@@ -342,6 +364,6 @@ class _Manual:
     raw: dict[str, Any]
 
 
-def _refused(reason: str) -> Outcome:
+def _refused(reason: str, breakdown: dict[str, Any] | None = None) -> Outcome:
     """Not measured at all: no score."""
-    return Outcome(False, None, (reason,), {})
+    return Outcome(False, None, (reason,), breakdown or {})

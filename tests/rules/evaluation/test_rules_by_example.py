@@ -56,7 +56,8 @@ SIMPLIFIED_FITNESS = [
         WALKS,
         False,
         "1",
-        "1 day reached 10,000 steps, 2 needed; the best day was 2026-03-03 with 11,000.",
+        "1 day reached 10,000 steps; the challenge asks for at least 2. "
+        "The best day is 2026-03-03 with 11,000.",
     ),
     Example("daily: one day unless minDays", rules("steps", 10000, "daily"), WALKS, True, "1"),
     Example("daily: a day's records add up", rules("distance_km", 10, "daily"), RUNS, True, "1"),
@@ -67,7 +68,7 @@ SIMPLIFIED_FITNESS = [
         RUNS,
         False,
         "10.25",
-        "The total is 10.25; 10.25 km are needed.",
+        "The total is 10.25 km; the challenge asks for at least 10.2500001.",
     ),
     Example(
         "total: 0.1 + 0.2 is 0.3",
@@ -83,7 +84,8 @@ SIMPLIFIED_FITNESS = [
         [*WALKS, activity("run", 4)],
         False,
         "6666.67",
-        "The average is 6,666.666667 a day over 3 days; 10,000 steps a day are needed.",
+        "The average over 3 days is 6,666.666667 steps a day; "
+        "the challenge asks for at least 10,000.",
     ),
     Example(
         "no matching record",
@@ -91,7 +93,7 @@ SIMPLIFIED_FITNESS = [
         RUNS,
         False,
         "0",
-        "None of the records counts towards swimming_km",
+        "Of 2 records, none is of type swim, the only one that counts for swimming_km.",
     ),
     Example("steps from every type", rules("steps", 5, "total"), [activity(steps=5)], True, "5"),
     Example("metres", rules("distance_km", 5, "total"), [activity(distance_m=5000)], True, "5"),
@@ -108,7 +110,7 @@ SIMPLIFIED_FITNESS = [
         [activity(end=at(2, 11))],
         False,
         "0",
-        "The total is 0; 1 active minutes are needed.",
+        "The total is 0 active minutes; the challenge asks for at least 1.",
     ),
     Example(
         "a third of a minute is exact: three make one",
@@ -182,7 +184,7 @@ FULL_FITNESS = [
         RUNS,
         False,
         "0",
-        "No swim record lies within the period of the challenge.",
+        "Of 2 records, none is of type swim.",
     ),
     Example(
         "outside the period",
@@ -190,7 +192,8 @@ FULL_FITNESS = [
         [{"type": "run", "start": "2026-04-01T00:00:00Z", "distance_km": 5}],
         False,
         "0",
-        "No run record lies within the period of the challenge.",
+        "Of 1 record, 1 is of type run, but none lies within the period of the challenge "
+        "(from 2026-03-01 00:00 to 2026-03-31 23:59 UTC).",
     ),
     Example(
         "into the period from before",
@@ -208,7 +211,7 @@ FULL_FITNESS = [
         RUNS,
         False,
         "10.25",
-        "None of 2 run records meets every condition: at least 10 km (the highest is 5.25).",
+        "Of 2 run records, none meets the condition: at least 10 km (the highest is 5.25).",
     ),
     Example(
         "all conditions by the same record",
@@ -271,7 +274,8 @@ FULL_FITNESS = [
         [*WALKS, activity("run", 5, steps_count=9500)],
         False,
         "9500",
-        "The longest run of days with at least 9,000 steps is 2 days; 3 in a row are needed.",
+        "The longest run of days with at least 9,000 steps is 2 days; "
+        "the challenge asks for 3 in a row.",
     ),
     Example(
         "dailyTarget alone: records of any type will do",
@@ -300,7 +304,8 @@ FULL_FITNESS = [
         [activity(end=at(2, 12))],
         False,
         "0",
-        "The longest run of days with at least 30 minutes is 0 days",
+        "Of 1 day with records, none has at least 30 minutes (the highest is 0); "
+        "the challenge asks for 1 in a row.",
     ),
     Example(
         "weeklyTarget: two weeks of two, not in a row",
@@ -315,7 +320,8 @@ FULL_FITNESS = [
         [activity(day=8, distance_km=1), activity(day=9, distance_km=1)],
         False,
         "2",
-        "0 weeks had 2 or more eligible records; 1 such weeks are needed.",
+        "0 weeks had at least 2 eligible records (the most in a week is 1); "
+        "the challenge asks for 1.",
     ),
     Example(
         "weeklyTarget counts eligible records only",
@@ -323,7 +329,7 @@ FULL_FITNESS = [
         [activity(day=2, distance_km=5), activity(day=3, distance_km=4)],
         False,
         "9",
-        "0 weeks had 2",
+        "0 weeks had at least 2",
     ),
     Example(
         "antiCheat kept", config(full(antiCheat={"minGpsContinuity": 1})), [STEADY], True, "10"
@@ -510,19 +516,26 @@ def game(says: str, rule: ChallengeConfig | None, records: Any, *rest: Any) -> E
 
 GAMING = [
     game("no rule: one win passes", None, PLAYED, True, "2"),
-    game("no rule: no win", None, PLAYED[1:2], False, "0", "No win in 1 match; 1 is needed."),
+    game("no rule: no win", None, PLAYED[1:2], False, "0", "There is no win in 1 match;"),
     *(
         game(f"{metric} {period}", rules(metric, threshold, period), PLAYED, passed, score, why)
         for metric, period, threshold, passed, score, why in (
             ("wins", "total", 2, True, "2", ""),
-            ("wins", "total", 3, False, "2", "The total over 3 matches is 2; 3 wins are needed."),
+            ("wins", "total", 3, False, "2", "Over 3 matches the total number of wins is 2;"),
             ("wins", "per_match", 0.6, True, "0.67", ""),
             ("wins", "best_match", 1, True, "1", ""),
             ("kills", "total", 15, True, "15", ""),
             ("kills", "per_match", 5, True, "5", ""),
-            ("kills", "per_match", 6, False, "5", "The mean over 3 matches is 5; 6 kills"),
+            ("kills", "per_match", 6, False, "5", "Over 3 matches the mean number of kills is 5;"),
             ("kills", "best_match", 10, True, "10", ""),
-            ("kills", "best_match", 11, False, "10", "The best of 3 matches has 10; 11 kills"),
+            (
+                "kills",
+                "best_match",
+                11,
+                False,
+                "10",
+                "highest number of kills in one match is 10",
+            ),
             ("headshots", "total", 4, True, "4", ""),
             ("headshots", "per_match", 1, True, "1.33", ""),
             ("headshots", "best_match", 3, True, "3", ""),
@@ -537,7 +550,7 @@ GAMING = [
         PLAYED,
         False,
         "0",
-        "3 matches played; 4 are needed.",
+        "3 matches count; the challenge asks for at least 4.",
     ),
     game("minWins", games(minWins=2), PLAYED, True, "2"),
     game(
@@ -546,7 +559,7 @@ GAMING = [
         PLAYED,
         False,
         "2",
-        "The number of wins is 2; 3 needed (3 matches of 3 count).",
+        "The number of wins is 2; the challenge asks for at least 3 (3 of 3 matches count).",
     ),
     game("minWins is 1 unless it says so", games(hero="axe"), [match(hero="AXE")], True, "1"),
     game(
@@ -572,7 +585,8 @@ GAMING = [
         ],
         False,
         "3",
-        "The number of wins among ranked matches is 3; 4 needed (3 matches of 5 count).",
+        "The number of wins in ranked matches is 3; the challenge asks for at least 4 "
+        "(3 of 5 matches count).",
     ),
     game(
         "period, inclusive; a match without a time is inside",
@@ -614,7 +628,7 @@ GAMING = [
         [match(False, None), match(True, 2), match(True, 3)],
         False,
         "2",
-        "The longest run of wins is 2; 3 needed",
+        "The longest run of wins is 2; the challenge asks for at least 3",
     ),
     *(
         game(
@@ -655,7 +669,7 @@ WHICH_EVIDENCE = [
         [activity("curling"), {"type": "run"}, 7, activity(distance_km=-1)],
         False,
         "0",
-        "None of 4 records can be used: distance_km is negative (1); a record has no start",
+        "Of 4 records, none can be used: distance_km is negative (1); a record has no start",
     ),
     Example("unknown provider", None, RUNS, False, None, '"peloton"', "peloton"),
     Example("providers in any case", None, RUNS, True, "2", "", "Apple_Health"),
@@ -693,7 +707,7 @@ WHICH_EVIDENCE = [
         RUNS,
         False,
         "0",
-        "None of 2 records lies within the time of the challenge.",
+        "Of 2 records, none lies within the time of the challenge.",
     ),
     Example(
         "a repeated activity counts once",

@@ -18,7 +18,7 @@ from lightchallenge_dagster.rules.evaluation import (
 )
 from lightchallenge_dagster.rules.evaluation import verdict as verdict_module
 
-from .builders import NOON, activity, config, evidence, full, judge, match, simplified
+from .builders import NOON, activity, at, config, evidence, full, judge, match, simplified
 
 KM = config(rules=simplified("distance_km", 10, "total"))
 
@@ -48,6 +48,42 @@ def test_a_pass_counts_before_a_fail_with_a_higher_score() -> None:
 def test_the_earlier_evidence_counts_among_equal_scores() -> None:
     late = evidence("apple", km(10), NOON + timedelta(hours=1))
     assert evaluate([late, evidence("strava", km(10))], KM).evidence_hash == "0xstrava"
+
+
+def test_the_breakdown_of_each_provider_is_kept() -> None:
+    rows = [evidence("strava", km(6)), evidence("garmin", km(7, 4, 4))]
+    shown = evaluate(rows, KM).metadata
+    assert shown["days"] == {"2026-03-02": 7, "2026-03-03": 4, "2026-03-04": 4}
+    assert "breakdown" not in shown["providers"]["garmin"]
+    assert shown["providers"]["garmin"]["eligible"] == 3
+    assert shown["providers"]["strava"]["breakdown"]["days"] == {"2026-03-02": 6}
+
+
+def test_what_lies_outside_the_period_is_not_counted_as_repeated() -> None:
+    shown = judge(
+        [*km(5), activity(day=1, distance_km=9) | {"start": "2026-04-02T09:00:00Z"}], config(full())
+    ).metadata
+    assert (shown["outside_period"], shown["repeated"], shown["eligible"]) == (1, 0, 1)
+
+
+def test_matches_left_out_are_counted_by_why() -> None:
+    rule = config({"period": {"start": at(2), "end": at(9)}, "rankedOnly": True, "hero": "axe"})
+    played = [
+        match(day=2, ranked=True, hero="Axe"),
+        match(day=2, ranked=True, hero="Axe"),
+        match(day=3, ranked=True, hero="Void"),
+        match(day=4, hero="Axe"),
+        match(day=10, ranked=True, hero="Axe"),
+    ]
+    shown = judge(played, rule, "riot").metadata
+    names = ("outside_period", "not_ranked", "other_hero", "repeated", "eligible", "wins")
+    assert [shown[name] for name in names] == [1, 1, 1, 1, 1, 1]
+
+
+def test_a_hero_that_postgresql_cannot_store_is_escaped() -> None:
+    verdict = judge([match()], config({"hero": "a\0b\ud800"}), "riot")
+    assert "with a\\u0000b\\ud800 is 0" in verdict.reasons[0]
+    assert verdict.metadata["hero"] == "a\\u0000b\\ud800"
 
 
 def test_providers_are_not_added_up() -> None:
@@ -95,6 +131,14 @@ def test_manual_passes_a_rule_only_when_the_model_lists_it() -> None:
     assert evaluate(typed_in, KM, accepted_sources=["manual"]).passed
     assert evaluate(typed_in, None).passed
     assert not evaluate(typed_in, None, accepted_sources=["strava"]).passed
+    assert evaluate([evidence("manual", [])], KM).score == 0
+
+
+def test_manual_passes_no_malformed_rule() -> None:
+    malformed = config(rules=simplified("distance_km", "far", "total"))
+    verdict = evaluate([evidence("manual", [1])], malformed, accepted_sources=["manual"])
+    assert (verdict.passed, verdict.score) == (False, None)
+    assert "params.rules.threshold" in verdict.reasons[0]
 
 
 def test_an_evaluator_error_is_a_failed_verdict_and_stops_nobody(
