@@ -319,8 +319,10 @@ CHECKS: list[Check] = [
         "ranking_conserved",
         "rankings",
         ERROR,
-        "A challenge has min(topN, ranked with a score above 0) winners, and they rank first.",
-        "The challenge is held back from settlement. Materialize its day of rankings.",
+        "A challenge has min(topN, ranked with a score above 0) winners, its ranks are 1 to n in "
+        "order, and a closed ranking has the rows that it closed with.",
+        "The challenge is held back from settlement. Materialize its day of rankings; a closed "
+        "ranking is not computed again: restore its rows from a backup.",
     ),
     _rows(
         "rankings_quarantined",
@@ -334,7 +336,7 @@ CHECKS: list[Check] = [
         "ranked_have_stake",
         "rankings",
         ERROR,
-        "Everyone ranked has a stake on chain and a verdict.",
+        "Everyone ranked has a stake above 0 on chain and a verdict.",
         "Materialize stakes, then the day of rankings.",
     ),
     _rows(
@@ -351,11 +353,22 @@ CHECKS: list[Check] = [
         "Every season could be computed.",
         "Correct what the problem names; the season is computed again by itself.",
     ),
+    Check(
+        "standings_conserved",
+        "season_standings",
+        ERROR,
+        "Wins, draws, losses and points are those of the decided matches and finalized challenges.",
+        "Materialize the season's partition. While seasons_waiting is above 0, results have "
+        "changed and standings_sensor is about to compute them: look at its ticks if that stays.",
+        lambda around: health.standings_not_conserved(around.database.engine()),
+        paced=True,
+    ),
     _rows(
         "reputation_equals_mints",
         "reputation",
         ERROR,
-        "Points equal the mints they come from.",
-        "Materialize reputation.",
+        "Points, level, completions and victories equal the mints they come from.",
+        "New mints are counted by the next reputation run, within a minute. If it stays, "
+        "materialize reputation.",
     ),
 ]

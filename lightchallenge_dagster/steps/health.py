@@ -6,7 +6,7 @@ A check finds violations. None is health; each one found is a row a person can a
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import text
@@ -51,10 +51,10 @@ class Findings:
         return self.count == 0
 
 
-def violations(engine: Engine, name: str) -> Findings:
-    """The rows of ``sql/checks/<name>.sql``, each a violation."""
+def violations(engine: Engine, name: str, **values: Any) -> Findings:
+    """The rows of ``sql/checks/<name>.sql``, each a violation; ``values`` are its parameters."""
     with engine.connect() as connection:
-        result = connection.execute(text(sql.load(f"checks/{name}")))
+        result = connection.execute(text(sql.load(f"checks/{name}")), values)
         columns = list(result.keys())
         rows = [tuple(row) for row in result]
     return Findings(columns, rows[:SHOWN], len(rows))
@@ -139,6 +139,23 @@ def missing_fields(engine: Engine) -> Findings:
         (one.challenge_id, one.field) for one in dispatch.missing_fields(engine) if one.blocking
     ]
     return Findings(["challenge_id", "field"], missing[:SHOWN], len(missing))
+
+
+def standings_not_conserved(engine: Engine) -> Findings:
+    """Seasons whose standings are not what their results give.
+
+    A season whose results have changed since it was computed is the standings sensor's work and no
+    violation; how many there are is told.
+    """
+    from lightchallenge_dagster.steps import standings
+
+    waiting = standings.pending(engine)
+    found = violations(engine, "standings_conserved", waiting=waiting)
+    if not found.healthy:
+        # What came in between the two looks is no violation either.
+        waiting = sorted({*waiting, *standings.pending(engine)})
+        found = violations(engine, "standings_conserved", waiting=waiting)
+    return replace(found, facts={"seasons_waiting": len(waiting)})
 
 
 def wallet_balances(rpc: Rpc, wallets: Mapping[str, str]) -> Findings:

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,8 @@ from lightchallenge_dagster.devnet.client import Client
 from lightchallenge_dagster.errors import TransientError
 from lightchallenge_dagster.rules.events import topic_of
 from lightchallenge_dagster.sensors.health import find
-from lightchallenge_dagster.steps import index, plan, reputation, verify
+from lightchallenge_dagster.steps import index, plan, reputation, standings, verify
+from lightchallenge_dagster.steps.health import Findings
 from lightchallenge_dagster.steps.set_checkpoint import set_checkpoint
 from tests import builders as b
 from tests.orchestration.conftest import NO_NODE, World
@@ -34,11 +36,15 @@ BY_NAME = {check.name: check for check in CHECKS}
 
 @dataclass(frozen=True)
 class Case:
-    """How to make one check fail, and how to make it hold again."""
+    """How to make one check fail, and how to make it hold again.
+
+    ``state`` tells cases of one check apart.
+    """
 
     check: str
     sick: Callable[[World], Any]
     cured: Callable[[World], Any]
+    state: str = ""
 
 
 def sql(statement: str, **values: Any) -> Callable[[World], Any]:
@@ -123,7 +129,7 @@ def intent(status: str, *, hours_ago: float = 0, key: str = "proof:7") -> Callab
     )
 
 
-def ranking(subject: str, rank: int, score: int, *, winner: bool) -> Callable[[World], Any]:
+def ranking(subject: str, rank: int, score: Any, *, winner: bool) -> Callable[[World], Any]:
     return at(
         b.insert,
         "public.rankings",
@@ -136,6 +142,75 @@ def ranking(subject: str, rank: int, score: int, *, winner: bool) -> Callable[[W
         top_n=1,
         state="closed",
         inputs_hash="inputs",
+    )
+
+
+def closed(ranked: int, winners: int) -> Callable[[World], Any]:
+    return at(
+        b.insert,
+        "pipeline.ranking_states",
+        challenge_id=7,
+        state="closed",
+        inputs_hash="inputs",
+        ranked=ranked,
+        winners=winners,
+    )
+
+
+ORDERED = in_order(ranking(ANN, 1, 9, winner=True), ranking(BOB, 2, 8, winner=False))
+
+
+def ranks(first: int, second: int) -> Callable[[World], Any]:
+    """The ranks of the two, best first."""
+    return sql(
+        "update public.rankings set rank = case subject when :ann then :first else :second end",
+        ann=ANN,
+        first=first,
+        second=second,
+    )
+
+
+def a_computed_season(world: World) -> None:
+    """One of every kind of result: match, draw by scores, team, bye, challenges of both modes."""
+    database = world.database
+    season = b.season(database, scoring_config={"win": 2.5, "draw": 0.7, "loss": -1})
+    for challenge_id, mode in ((7, "competitive"), (8, "threshold")):
+        b.plan(database, challenge_id, mode=mode)
+        b.on_chain(database, challenge_id, status="Finalized")
+        b.stake(database, challenge_id, ANN, BOB)
+        b.chain_winner(database, challenge_id, ANN)
+        b.chain_winner(database, challenge_id, BOB)
+        b.verdict(database, challenge_id, ANN.upper().replace("X", "x"))
+        b.verdict(database, challenge_id, BOB, passed=False)
+    ranking(ANN, 1, 9, winner=True)(world)
+    b.plan(database, 9)
+    b.on_chain(database, 9)
+    b.stake(database, 9, ANN, BOB)
+    cup = b.competition(database, season, weight=0.1, challenge_ids=[7, 8, 8, 9])
+    league = b.competition(database, season, weight=3, challenge_ids=[8])
+    club = b.team(database, ANN, f" {ANN} ", BOB.upper().replace("X", "x"))
+    nobody = b.team(database)
+    b.match(database, cup, f" {ANN}\t", BOB, number=1, winner=f"{BOB} ", score_a=3, score_b=1)
+    b.match(database, cup, ANN, BOB, number=2, score_a=1, score_b=1)
+    b.match(database, cup, club.upper(), b.wallet(3), number=3, score_a=1, score_b=2)
+    b.match(database, cup, club, nobody, number=4, winner=nobody)
+    b.match(database, league, b.wallet(4), None, number=5, winner=b.wallet(4))
+    b.match(database, league, "", b.wallet(4), number=6, winner=b.wallet(4), score_a=0, score_b=0)
+    b.match(database, league, ANN, BOB, number=7, status="pending")
+    assert standings.compute(database, season).problem is None
+
+
+def computed_again(world: World) -> None:
+    for (season,) in b.rows(world.database, "select id::text from public.seasons"):
+        standings.compute(world.database, season)
+
+
+def tampered(change: str) -> Case:
+    return Case(
+        "standings_conserved",
+        in_order(a_computed_season, sql(change)),
+        computed_again,
+        change.split("public.season_standings ")[1],
     )
 
 
@@ -500,6 +575,49 @@ CASES = [
         "ranking_conserved",
         in_order(ranking(ANN, 1, 9, winner=False), ranking(BOB, 2, 8, winner=False)),
         sql("update public.rankings set winner = true where rank = 1"),
+        "no winner",
+    ),
+    Case("ranking_conserved", in_order(ORDERED, ranks(1, 3)), ranks(1, 2), "a gap in the ranks"),
+    Case("ranking_conserved", in_order(ORDERED, ranks(1, 1)), ranks(1, 2), "a rank twice"),
+    Case(
+        "ranking_conserved",
+        in_order(ranking(ANN, 1, 8, winner=True), ranking(BOB, 2, 9, winner=False)),
+        in_order(ranks(2, 1), sql("update public.rankings set winner = subject = :bob", bob=BOB)),
+        "the lower score first",
+    ),
+    Case(
+        "ranking_conserved",
+        in_order(ranking(BOB, 1, 9, winner=True), ranking(ANN, 2, 9, winner=False)),
+        sql(
+            "update public.rankings set tie_break_at = tie_break_at - interval '1 second'"
+            " where subject = :bob",
+            bob=BOB,
+        ),
+        "equals out of order",
+    ),
+    Case(
+        "ranking_conserved",
+        ranking(ANN, 1, 0, winner=True),
+        sql("update public.rankings set winner = false"),
+        "a winner without a score",
+    ),
+    Case(
+        "ranking_conserved",
+        ranking(ANN, 1, Decimal("NaN"), winner=True),
+        sql("update public.rankings set score = 9"),
+        "a winner whose score is no number",
+    ),
+    Case(
+        "ranking_conserved",
+        in_order(ORDERED, closed(3, 1)),
+        sql("update pipeline.ranking_states set ranked = 2"),
+        "a row lost after closing",
+    ),
+    Case(
+        "ranking_conserved",
+        closed(2, 1),
+        ORDERED,
+        "every row lost after closing",
     ),
     Case(
         "rankings_quarantined",
@@ -519,6 +637,21 @@ CASES = [
         "ranked_have_stake",
         in_order(ranking(ANN, 1, 9, winner=True), at(b.verdict, 7, ANN)),
         at(b.stake, 7, ANN),
+        "no stake",
+    ),
+    Case(
+        "ranked_have_stake",
+        in_order(
+            ranking(ANN, 1, 9, winner=True), at(b.verdict, 7, ANN), at(b.stake, 7, ANN, wei=0)
+        ),
+        sql("update pipeline.stakes set amount_wei = 1"),
+        "a stake of nothing",
+    ),
+    Case(
+        "ranked_have_stake",
+        in_order(ranking(ANN, 1, 9, winner=True), at(b.stake, 7, ANN)),
+        at(b.verdict, 7, ANN),
+        "no verdict",
     ),
     Case(
         "ranking_window_fits",
@@ -538,21 +671,53 @@ CASES = [
         ),
         sql("update pipeline.standings_states set problem = null"),
     ),
+    tampered("update public.season_standings set wins = wins + 1"),
+    tampered("update public.season_standings set wins = losses, losses = wins"),
+    tampered("update public.season_standings set draws = 0"),
+    tampered("update public.season_standings set points = points + 1"),
+    tampered("update public.season_standings set competitions_entered = 0"),
+    tampered("delete from public.season_standings where draws > 0"),
+    tampered("update public.season_standings set wallet = wallet || '0'"),
     Case(
         "reputation_equals_mints",
-        at(b.mint, 1, ANN),
+        at(b.mint, 1, ANN, "victory"),
         lambda world: reputation.compute(world.database),
+        "a mint not counted",
+    ),
+    *(
+        Case(
+            "reputation_equals_mints",
+            in_order(
+                at(b.mint, 1, ANN, "victory"),
+                at(b.mint, 2, ANN),
+                lambda world: reputation.compute(world.database),
+                sql(f"update public.reputation set {column} = {column} + 1"),  # noqa: S608
+            ),
+            lambda world: reputation.compute(world.database),
+            column,
+        )
+        for column in ("points", "level", "completions", "victories")
+    ),
+    Case(
+        "reputation_equals_mints",
+        at(b.insert, "public.reputation", subject=ANN),
+        sql("delete from public.reputation"),
+        "a wallet without mints",
     ),
 ]
 
 
-def evaluate(world: World, name: str) -> bool:
+def find_in(world: World, name: str) -> Findings:
     resources = world.resources
     around = Surroundings(resources["database"], resources["chain"], resources["signers"])
-    return find(BY_NAME[name], around).healthy
+    return find(BY_NAME[name], around)
 
 
-@pytest.mark.parametrize("case", CASES, ids=[case.check for case in CASES])
+def evaluate(world: World, name: str) -> bool:
+    return find_in(world, name).healthy
+
+
+@pytest.mark.parametrize("case", CASES, ids=[f"{case.check} {case.state}" for case in CASES])
 def test_a_check_is_red_in_the_state_it_is_for_and_green_when_that_is_mended(
     case: Case, world: World
 ) -> None:
@@ -562,6 +727,57 @@ def test_a_check_is_red_in_the_state_it_is_for_and_green_when_that_is_mended(
     assert not evaluate(world, case.check), "red"
     case.cured(world)
     assert evaluate(world, case.check), "green again"
+
+
+def test_the_standings_of_every_kind_of_result_are_conserved_as_they_were_computed(
+    world: World,
+) -> None:
+    indexed(world)
+    a_computed_season(world)
+    findings = find_in(world, "standings_conserved")
+    assert findings.healthy, findings
+    assert findings.facts == {"seasons_waiting": 0}
+    decided = b.rows(
+        world.database, "select sum(wins), sum(draws), sum(losses) from public.season_standings"
+    )
+    # Wins: matches 1 and 3, two byes, Ann in challenge 7, twice in 8. Losses: match 1, the club's
+    # two players in matches 3 and 4, Bob in the challenges.
+    assert decided == [(7, 2, 8)]
+
+
+def test_a_season_whose_results_just_changed_waits_and_is_not_red(world: World) -> None:
+    indexed(world)
+    a_computed_season(world)
+    b.execute(world.database, "update public.season_standings set wins = wins + 1")
+    b.execute(world.database, "update public.bracket_matches set winner = participant_a")
+    findings = find_in(world, "standings_conserved")
+    assert findings.healthy
+    assert findings.facts == {"seasons_waiting": 1}
+    computed_again(world)
+    assert find_in(world, "standings_conserved").facts == {"seasons_waiting": 0}
+
+
+def test_a_quarantined_season_is_not_held_against_its_standings(world: World) -> None:
+    indexed(world)
+    a_computed_season(world)
+    b.execute(world.database, "update public.bracket_matches set winner = 'somebody else'")
+    computed_again(world)
+    assert evaluate(world, "standings_conserved")
+    assert not evaluate(world, "standings_quarantined")
+
+
+def test_achievement_types_are_compared_case_insensitively(world: World) -> None:
+    indexed(world)
+    b.execute(
+        world.database,
+        "alter table public.achievement_mints"
+        " drop constraint achievement_mints_achievement_type_check",
+    )
+    b.mint(world.database, 1, ANN.upper().replace("X", "x"), "Victory")
+    b.mint(world.database, 2, ANN, "of its own kind")
+    reputation.compute(world.database)
+    assert b.rows(world.database, "select points, victories from reputation") == [(150, 1)]
+    assert evaluate(world, "reputation_equals_mints")
 
 
 def test_every_check_has_such_a_test() -> None:

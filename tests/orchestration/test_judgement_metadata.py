@@ -394,8 +394,9 @@ def test_no_page_grows_with_the_number_of_rows(database: Engine) -> None:
         database,
         "insert into public.verdicts (challenge_id, subject, pass, reasons, evidence_hash,"
         " evaluator, score, metadata, created_at)"
-        " select 7, '0x' || lpad(to_hex(n), 40, '0'), n % 3 = 0, array['reason ' || chr(97 + n % 26)"
-        " || repeat('long ', 2000)], '0x', 'unknown', n, jsonb_build_object('provider', 'p' || n),"
+        " select 7, '0x' || lpad(to_hex(n), 40, '0'), n % 3 = 0,"
+        " array['reason ' || chr(97 + n % 26) || repeat('long ', 2000)], '0x',"
+        " 'unknown', n, jsonb_build_object('provider', 'p' || n),"
         " timestamptz '2020-01-01' + n * interval '1 day' from generate_series(1, 3000) n",
     )
     shown = verdicts_shown(database, [DAY], b.STARTS)
