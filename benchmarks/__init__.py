@@ -1,1 +1,4 @@
-"""What the indexer is measured with. `make bench-index` runs it; docs/benchmarks.md has figures."""
+"""What the package is measured with: `make bench-index`, `make bench-rank`.
+
+docs/benchmarks.md says what is measured, and has figures.
+"""

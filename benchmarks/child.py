@@ -16,6 +16,14 @@ PARTS = {
     "raw": "benchmarks.raw",
     "side": "benchmarks.side_by_side",
     "empty": "benchmarks.empty",
+    "order-rows": "benchmarks.judgement.order_rows",
+    "order": "benchmarks.judgement.order",
+    "ranking-rows": "benchmarks.judgement.ranking_rows",
+    "ranking": "benchmarks.judgement.ranking",
+    "season-rows": "benchmarks.judgement.season_rows",
+    "season": "benchmarks.judgement.season",
+    "evidence-rows": "benchmarks.judgement.evidence_rows",
+    "evaluation": "benchmarks.judgement.evaluation",
 }
 
 

@@ -8,7 +8,7 @@ import platform
 import subprocess
 import sys
 from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,6 +47,9 @@ _TOLD = (
 Progress = Callable[[float, str], None]
 """Share done (0 to 1) and what is being done."""
 
+Copies = Callable[[], AbstractContextManager[str]]
+"""Gives the URL of one more copy of a filled database, for a while."""
+
 
 class ChildFailed(Exception):
     """A measuring process ended without a result."""
@@ -63,9 +66,31 @@ class Databases:
     @contextmanager
     def fresh(self) -> Generator[str]:
         """The URL of a database that nobody has written to; it is dropped at the end."""
+        with self._copy(self.template) as name:
+            yield self.postgres.url(name)
+
+    @contextmanager
+    def filled(self, fill: Callable[[str], object]) -> Generator[Copies]:
+        """A database that ``fill`` (given its URL) writes to, to make equal copies of.
+
+        The copies share its files byte for byte, so each side starts from the same place.
+        """
+        with self._copy(self.template) as name:
+            fill(self.postgres.url(name))
+
+            @contextmanager
+            def copy() -> Generator[str]:
+                with self._copy(name) as copied:
+                    yield self.postgres.url(copied)
+
+            yield copy
+
+    @contextmanager
+    def _copy(self, template: str) -> Generator[str]:
         self._count += 1
         name = f"bench_{self._count}"
-        yield self.postgres.create(name, template=self.template)
+        self.postgres.create(name, template=template)
+        yield name
         self.postgres.drop(name)
 
 
@@ -130,6 +155,11 @@ def peak_memory() -> int:
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) * 1024
     raise ChildFailed("/proc/self/status has no VmHWM; this needs Linux")
+
+
+def forget_peak() -> None:
+    """Let ``peak_memory`` count from here: what was made up before is not the measured work's."""
+    Path("/proc/self/clear_refs").write_text("5")
 
 
 def cpu_of(pid: int) -> float:

@@ -2,32 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import sys
-import tempfile
-from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from benchmarks.common import (
-    LOCAL,
-    SETTINGS,
-    ChildFailed,
-    load,
-    machine,
-    server,
-    told_settings,
-)
-from benchmarks.common import Progress as Report
+from benchmarks.command import finish, measuring, options
 from benchmarks.parts import empty_blocks, raw, side_by_side
 from benchmarks.report import bars, show
-from lightchallenge_dagster.devnet.supervisor import Supervisor
-from lightchallenge_dagster.errors import LightChallengeError
 
 PARTS = ("raw", "side-by-side", "empty-blocks")
 EXAMPLES = """\b
@@ -77,22 +58,7 @@ Examples:
     show_default=True,
     help="Empty blocks; a tenth of them is the comparison for memory.",
 )
-@click.option(
-    "--settings",
-    type=click.Choice(list(SETTINGS)),
-    default="durable",
-    show_default=True,
-    help="Of PostgreSQL: durable are its own defaults, throwaway commits without waiting for the"
-    " disk.",
-)
-@click.option("--seed", type=int, default=1, show_default=True, help="Of the made-up events.")
-@click.option(
-    "--output",
-    type=click.Path(path_type=Path, dir_okay=False),
-    default=LOCAL / "index.json",
-    help="Where the figures go as JSON.  [default: .local/bench/index.json]",
-)
-@click.option("--strict", is_flag=True, help="End with 1 when a bar is missed.")
+@options("index.json")
 def main(
     parts: tuple[str, ...],
     events: int,
@@ -111,56 +77,28 @@ def main(
     side-by-side: from the same anvil, against a plain polling indexer.
     empty-blocks: a million of them, and the memory that takes.
     """
-    console = Console(width=None if sys.stdout.isatty() else 120)
     wanted = parts or PARTS
-    results: dict[str, Any] = {
-        "at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": machine(),
-    }
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    try:
-        with (
-            tempfile.TemporaryDirectory(prefix="bench-") as folder,
-            Supervisor(Path(folder)) as supervisor,
-            server(supervisor, settings) as databases,
-            Progress(*columns, console=Console(stderr=True), transient=True) as progress,
-        ):
-            results["settings"] = {"name": settings, **told_settings(databases.postgres)}
-
-            def reporting(part: str) -> Report:
-                task = progress.add_task(part, total=1.0)
-
-                def report(share: float, label: str) -> None:
-                    progress.update(task, completed=share, description=f"{part}: {label}")
-
-                return report
-
-            if "raw" in wanted:
-                results["raw"] = raw(databases, events, per_block, seed, reporting("raw"))
-            if "side-by-side" in wanted:
-                results["side_by_side"] = side_by_side(
-                    supervisor,
-                    databases,
-                    side_events,
-                    side_blocks,
-                    seed,
-                    reporting("side by side"),
-                )
-            if "empty-blocks" in wanted:
-                results["empty_blocks"] = empty_blocks(
-                    supervisor, databases, (blocks // 10, blocks), seed, reporting("empty blocks")
-                )
-    except (LightChallengeError, ChildFailed) as error:
-        raise click.ClickException(str(error)) from error
-    results["machine"]["load_after"] = load()
-    verdicts = bars(results)
-    results["bars"] = [asdict(bar) for bar in verdicts]
-    output.parent.mkdir(parents=True, exist_ok=True)
-    output.write_text(json.dumps(results, indent=1) + "\n")
-    show(console, results)
-    console.print(f"All figures: {output}")
-    if strict and not all(bar.met for bar in verdicts):
-        raise SystemExit(1)
+    with measuring(settings) as run:
+        if "raw" in wanted:
+            run.results["raw"] = raw(run.databases, events, per_block, seed, run.reporting("raw"))
+        if "side-by-side" in wanted:
+            run.results["side_by_side"] = side_by_side(
+                run.supervisor,
+                run.databases,
+                side_events,
+                side_blocks,
+                seed,
+                run.reporting("side by side"),
+            )
+        if "empty-blocks" in wanted:
+            run.results["empty_blocks"] = empty_blocks(
+                run.supervisor,
+                run.databases,
+                (blocks // 10, blocks),
+                seed,
+                run.reporting("empty blocks"),
+            )
+    finish(run.results, bars(run.results), show, output, strict=strict)
 
 
 if __name__ == "__main__":

@@ -3,26 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.tables import Bar, bars_table, show_surroundings, table
+
 RAW_BAR = 25_000
 RATIO_BAR = 10.0
 EMPTY_BAR_S = 60.0
 MEMORY_BAR = 1.1
-
-
-@dataclass(frozen=True, slots=True)
-class Bar:
-    """Something the issue asks for, and what was found."""
-
-    name: str
-    wanted: str
-    found: str
-    met: bool
 
 
 def bars(results: Mapping[str, Any]) -> list[Bar]:
@@ -73,16 +64,7 @@ def bars(results: Mapping[str, Any]) -> list[Bar]:
 
 def show(console: Console, results: Mapping[str, Any]) -> None:
     """Print everything that was measured."""
-    machine = results["machine"]
-    console.print(
-        f"\n{machine['cores']} cores, {machine['cpu']}, {machine['memory_gb']} GB, Python"
-        f" {machine['python']}; load {machine['load_before'][0]} before,"
-        f" {machine['load_after'][0]} after"
-    )
-    settings = dict(results["settings"])
-    name = settings.pop("name")
-    told = ", ".join(f"{key} {value}" for key, value in settings.items())
-    console.print(f"PostgreSQL ({name}), the same for all sides: {told}")
+    show_surroundings(console, results)
     if raw := results.get("raw"):
         console.print(*_raw_tables(raw))
     if side := results.get("side_by_side"):
@@ -97,18 +79,11 @@ def show(console: Console, results: Mapping[str, Any]) -> None:
         )
     if empty := results.get("empty_blocks"):
         console.print(_empty_table(empty))
-    console.print(_verdicts(bars(results)))
-
-
-def _table(title: str, *columns: str) -> Table:
-    table = Table(title=title, title_justify="left")
-    for at, column in enumerate(columns):
-        table.add_column(column, justify="left" if at == 0 else "right")
-    return table
+    console.print(bars_table(bars(results)))
 
 
 def _raw_tables(raw: Mapping[str, Any]) -> tuple[Table, Table]:
-    speeds = _table(
+    speeds = table(
         "Raw JSON-RPC bytes to committed",
         "what is written",
         "events a block",
@@ -146,18 +121,18 @@ def _raw_tables(raw: Mapping[str, Any]) -> tuple[Table, Table]:
 
 
 def _stages(title: str, spent: list[tuple[str, int, Mapping[str, float]]]) -> Table:
-    table = _table(title, "stage", *(column for column, _, _ in spent))
+    made = table(title, "stage", *(column for column, _, _ in spent))
     names = list(dict.fromkeys(name for _, _, seconds in spent for name in seconds))
     for name in names:
-        table.add_row(
+        made.add_row(
             name,
             *(f"{seconds.get(name, 0.0) / events * 1e6:.1f}" for _, events, seconds in spent),
         )
-    return table
+    return made
 
 
 def _side_table(side: Mapping[str, Any]) -> Table:
-    table = _table(
+    made = table(
         "End to end from anvil", "who", "events", "s", "events/s", "ratio", "RPC calls", "peak MB"
     )
     names = {
@@ -168,7 +143,7 @@ def _side_table(side: Mapping[str, Any]) -> Table:
     }
     for key, name in names.items():
         one = side[key]
-        table.add_row(
+        made.add_row(
             name,
             f"{one['events']:,}",
             f"{one['seconds']:.2f}",
@@ -177,11 +152,11 @@ def _side_table(side: Mapping[str, Any]) -> Table:
             f"{one['rpc_calls']:,}",
             f"{one['peak_memory'] / 1e6:.0f}",
         )
-    return table
+    return made
 
 
 def _empty_table(empty: Mapping[str, Any]) -> Table:
-    table = _table(
+    made = table(
         "Empty blocks, with a block that has logs in every few thousand",
         "blocks",
         "partitions",
@@ -192,7 +167,7 @@ def _empty_table(empty: Mapping[str, Any]) -> Table:
         "peak MB",
     )
     for run in empty["runs"]:
-        table.add_row(
+        made.add_row(
             f"{run['blocks']:,}",
             f"{run['partitions']}",
             f"{run['logs']:,}",
@@ -201,14 +176,4 @@ def _empty_table(empty: Mapping[str, Any]) -> Table:
             f"{run['blocks'] / run['seconds']:,.0f}",
             f"{run['peak_memory'] / 1e6:.1f}",
         )
-    return table
-
-
-def _verdicts(found: list[Bar]) -> Table:
-    table = Table(title="Bars", title_justify="left")
-    for column in ("what", "bar", "found", ""):
-        table.add_column(column)
-    for bar in found:
-        verdict = "[green]met[/]" if bar.met else "[red]missed[/]"
-        table.add_row(bar.name, bar.wanted, bar.found, verdict)
-    return table
+    return made

@@ -12,13 +12,15 @@ import importlib
 import sys
 import threading
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from typing import Any
 
 PACKAGE = "lightchallenge_dagster"
 
-# Stage -> the functions that are it ("module:attribute"); what they call counts for its own stage.
-STAGES: dict[str, tuple[str, ...]] = {
+Places = Mapping[str, tuple[str, ...]]
+"""Stage -> the functions that are it ("module:attribute"); what they call counts for its own."""
+
+STAGES: Places = {
     "RPC client": ("chain.rpc:Rpc.call", "chain.rpc:Rpc.batch"),
     "parse logs": ("chain.wire:logs", "chain.reader:_logs"),
     "parse headers": ("chain.wire:block", "chain.reader:_block"),
@@ -69,13 +71,14 @@ class Stages:
         return found
 
     @contextlib.contextmanager
-    def watching(self) -> Generator[None]:
-        """Measure every stage of ``STAGES`` and each projection while this is open."""
+    def watching(self, stages: Places | None = None) -> Generator[None]:
+        """Measure these stages while this is open; by default ``STAGES`` and each projection."""
         with contextlib.ExitStack() as stack:
-            for stage, places in STAGES.items():
+            for stage, places in (STAGES if stages is None else stages).items():
                 for place in places:
                     _wrap(stack, place, lambda found, stage=stage: self.timed(stage, found))
-            _wrap(stack, PROJECTION, lambda found: self.timed(_projection, found))
+            if stages is None:
+                _wrap(stack, PROJECTION, lambda found: self.timed(_projection, found))
             yield
 
 

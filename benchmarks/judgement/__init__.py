@@ -1,0 +1,1 @@
+"""What verdicts, rankings and standings are measured with: `make bench-rank`."""
