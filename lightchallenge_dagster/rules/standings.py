@@ -202,7 +202,7 @@ def standings(results: pl.DataFrame, scoring: Scoring) -> pl.DataFrame:
 
 
 def refuse_unconserved(results: pl.DataFrame, table: pl.DataFrame) -> None:
-    """Raise ``SeasonError`` unless ``table`` adds up to the wins, draws and losses of ``results``."""
+    """Raise ``SeasonError`` unless ``table`` adds up to the outcomes in ``results``."""
     taken = dict(results["outcome"].value_counts().iter_rows())
     for outcome, column in (("win", "wins"), ("draw", "draws"), ("loss", "losses")):
         if int(table[column].sum()) != taken.get(outcome, 0):

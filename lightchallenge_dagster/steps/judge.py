@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from lightchallenge_dagster.rules.challenge import ChallengeConfig, parse_sources
-from lightchallenge_dagster.rules.evaluation import (
-    Evidence,
-    Verdict,
-    evaluate,
-    holds_recognised_record,
-    is_final,
-)
-from lightchallenge_dagster.steps.plan import configuration
-from lightchallenge_dagster.storage import plans, verdicts
+from lightchallenge_dagster.steps.judging import Case, Chunk, Finding, holds_recognised, judges
+from lightchallenge_dagster.storage import frames, plans, verdicts
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
@@ -26,8 +19,14 @@ if TYPE_CHECKING:
 
 Wallet = tuple[int, str]
 
-#: Evidence of this many wallets is in memory at once.
-CHUNK = 200
+#: Wallets that one process judges at a time.
+CHUNK = 250
+
+#: Verdicts that are stored at a time.
+BATCH = 5_000
+
+#: Wallets below which another process costs more than it saves.
+WORTH_A_PROCESS = 2_500
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +50,6 @@ class JudgeReport:
     final: int = 0
 
 
-@dataclass(slots=True)
-class _Batch:
-    read: int = 0
-    passed: int = 0
-    final: int = 0
-    judged: list[Judged] = field(default_factory=list["verdicts.Judged"])
-
-
 def pending(engine: Engine) -> dict[str, int]:
     """Wallets to judge, counted by partition; empty when every verdict is up to date."""
     with engine.connect() as connection:
@@ -72,30 +63,37 @@ def judge(
     *,
     full: bool = False,
     overwrite_settled: bool = False,
+    processes: int | None = None,
 ) -> JudgeReport:
     """Judge what is new or changed in a partition, in one transaction.
 
     ``full`` judges everything again; rows that come out the same are not written. A settled verdict
     (a binding or proof was ordered, the wallet is bound or won, its ranking closed) is not changed,
-    unless ``overwrite_settled`` says so; the outcome of a closed ranking stands even then.
+    unless ``overwrite_settled`` says so; the outcome of a closed ranking stands even then. Much
+    evidence is judged by several ``processes``, as many as there are cores unless told.
     """
     with engine.begin() as connection:
+        frames.roomy(connection)
         verdicts.lock(connection, partition)
         found = verdicts.pending(connection, partition_key=partition, everything=full)
-        batch, stored = judge_wallets(
-            connection, found, chain_now, overwrite_settled=overwrite_settled
+        counts, stored = judge_wallets(
+            connection,
+            found,
+            chain_now,
+            overwrite_settled=overwrite_settled,
+            processes=_processes(len(found)) if processes is None else processes,
         )
     return JudgeReport(
         partition=partition,
-        read=batch.read,
-        judged=len(batch.judged),
+        read=counts["read"],
+        judged=counts["judged"],
         inserted=stored.inserted,
         changed=stored.changed,
         unchanged=stored.unchanged,
         frozen=stored.settled,
-        passed=batch.passed,
-        failed=len(batch.judged) - batch.passed,
-        final=batch.final,
+        passed=counts["passed"],
+        failed=counts["judged"] - counts["passed"],
+        final=counts["final"],
     )
 
 
@@ -105,100 +103,114 @@ def judge_wallets(
     chain_now: datetime,
     *,
     overwrite_settled: bool = False,
-) -> tuple[_Batch, Stored]:
-    """Judge these wallets from the evidence rows they name, and store what came of it."""
-    configs = _configs(connection, wallets)
-    batch = _Batch()
-    for chunk in _chunks(wallets):
-        ids = [evidence_id for wallet in chunk for evidence_id in wallet.evidence_ids]
+    processes: int = 1,
+) -> tuple[Counter[str], Stored]:
+    """Judge these wallets from the evidence rows they name, and store what came of it.
+
+    Counts evidence rows ``read``, wallets ``judged``, and of those ``passed`` and ``final``. What
+    is in memory does not grow with the wallets: they are read, judged and stored batch by batch.
+    """
+    counts: Counter[str] = Counter()
+    stored = verdicts.Stored()
+    batch: list[Judged] = []
+    with judges(processes) as judged_by:
+        for chunk, findings in judged_by(_chunks(connection, wallets, chain_now)):
+            batch += _judged(connection, chunk, findings)
+            counts["read"] += sum(len(case.evidence) for case in chunk.cases)
+            counts["judged"] += len(findings)
+            counts["passed"] += sum(finding.passed for finding in findings)
+            counts["final"] += sum(finding.final for finding in findings)
+            if len(batch) >= BATCH:
+                stored += verdicts.store(connection, batch, overwrite_settled=overwrite_settled)
+                batch = []
+    stored += verdicts.store(connection, batch, overwrite_settled=overwrite_settled)
+    return counts, stored
+
+
+def _processes(wallets: int) -> int:
+    """As many as pay for their start, which takes about as long as judging a few thousand."""
+    return max(1, min(os.cpu_count() or 1, wallets // WORTH_A_PROCESS))
+
+
+def _chunks(
+    connection: Connection, wallets: Sequence[Pending], chain_now: datetime
+) -> Iterator[Chunk]:
+    """Wallets with their evidence and their challenges' rules; those whose evidence is there."""
+    for start in range(0, len(wallets), CHUNK):
+        some = wallets[start : start + CHUNK]
+        ids = [evidence_id for wallet in some for evidence_id in wallet.evidence_ids]
         rows: dict[Wallet, list[EvidenceRow]] = {}
         for row in verdicts.evidence(connection, ids):
             rows.setdefault((row.challenge_id, row.subject), []).append(row)
-        submitted = _submissions(connection, chunk, rows)
-        for wallet in chunk:
-            key = (wallet.challenge_id, wallet.subject)
-            config, sources = configs.get(wallet.challenge_id, (None, ()))
-            # Deleted since the list was made: there is nothing left to judge.
-            if evidence := rows.get(key):
-                verdict = evaluate(
-                    [_evidence(row) for row in evidence], config, accepted_sources=sources
-                )
-                batch.read += len(evidence)
-                batch.passed += verdict.passed
-                batch.final += verdict.passed and is_final(verdict, config, chain_now)
-                batch.judged.append(_judged(wallet, verdict, *submitted[key]))
-    return batch, verdicts.store(connection, batch.judged, overwrite_settled=overwrite_settled)
+        # Deleted since the list was made: there is nothing left to judge.
+        cases = [
+            Case(wallet, evidence)
+            for wallet in some
+            if (evidence := rows.get((wallet.challenge_id, wallet.subject)))
+        ]
+        known = plans.configurations(connection, (wallet.challenge_id for wallet in some))
+        yield Chunk(cases, known, chain_now)
 
 
-def _configs(
-    connection: Connection, wallets: Sequence[Pending]
-) -> dict[int, tuple[ChallengeConfig | None, tuple[str, ...]]]:
-    known = plans.configurations(connection, (wallet.challenge_id for wallet in wallets))
-    return {row.challenge_id: (configuration(row), parse_sources(row.sources)) for row in known}
-
-
-def _chunks(wallets: Sequence[Pending]) -> Iterator[Sequence[Pending]]:
-    for start in range(0, len(wallets), CHUNK):
-        yield wallets[start : start + CHUNK]
-
-
-def _evidence(row: EvidenceRow) -> Evidence:
-    return Evidence(row.provider, row.data, row.evidence_hash, row.created_at)
-
-
-def _judged(
-    wallet: Pending, verdict: Verdict, first: datetime, submitted_at: datetime | None
-) -> Judged:
-    return verdicts.Judged(
-        challenge_id=wallet.challenge_id,
-        subject=wallet.subject,
-        passed=verdict.passed,
-        reasons=verdict.reasons,
-        evidence_hash=verdict.evidence_hash,
-        evaluator=verdict.evaluator,
-        score=verdict.score,
-        metadata=verdict.metadata,
-        created_at=submitted_at or first,
-        submitted_at=submitted_at,
-        inputs_hash=wallet.inputs_hash,
-        final_when=verdict.final_when,
-    )
+def _judged(connection: Connection, chunk: Chunk, findings: Sequence[Finding]) -> list[Judged]:
+    submitted = _submissions(connection, chunk, findings)
+    rows: list[Judged] = []
+    for case, finding in zip(chunk.cases, findings, strict=True):
+        wallet = case.wallet
+        first, submitted_at = submitted[wallet.challenge_id, wallet.subject]
+        rows.append(
+            verdicts.Judged(
+                challenge_id=wallet.challenge_id,
+                subject=wallet.subject,
+                passed=finding.passed,
+                reasons=finding.reasons,
+                evidence_hash=finding.evidence_hash,
+                evaluator=finding.evaluator,
+                score=finding.score,
+                metadata=finding.metadata,
+                created_at=submitted_at or first,
+                submitted_at=submitted_at,
+                inputs_hash=wallet.inputs_hash,
+                final_when=finding.final_when,
+            )
+        )
+    return rows
 
 
 def _submissions(
-    connection: Connection, wallets: Sequence[Pending], rows: dict[Wallet, list[EvidenceRow]]
+    connection: Connection, chunk: Chunk, findings: Sequence[Finding]
 ) -> dict[Wallet, tuple[datetime, datetime | None]]:
     """When each wallet first sent anything, and when first a recognised record (None: not yet).
 
     Looks at a wallet's rows from the oldest on, all wallets at once, and stops at the first that
-    holds one; usually that is the very first.
+    holds one; usually that is the very first, and among those just judged.
     """
     found: dict[Wallet, tuple[datetime, datetime | None]] = {}
-    unknown: dict[Wallet, list[tuple[int, datetime]]] = {}
-    for wallet in wallets:
-        key = (wallet.challenge_id, wallet.subject)
-        if wallet.submitted_at is not None:
-            found[key] = (wallet.submitted_at, wallet.submitted_at)
-        elif key in rows:
-            unknown[key] = []
-    if unknown:
-        unknown = verdicts.history(connection, list(unknown))
-    loaded = {row.id: row for of_wallet in rows.values() for row in of_wallet}
-    for key, history in unknown.items():
+    unknown: list[Wallet] = []
+    recognised: dict[int, bool] = {}
+    for case, finding in zip(chunk.cases, findings, strict=True):
+        key = (case.wallet.challenge_id, case.wallet.subject)
+        recognised |= {row.id: row.id in finding.recognised for row in case.evidence}
+        if case.wallet.submitted_at is None:
+            unknown.append(key)
+        else:
+            found[key] = (case.wallet.submitted_at, case.wallet.submitted_at)
+    histories = verdicts.history(connection, unknown) if unknown else {}
+    for key, history in histories.items():
         found[key] = (history[0][1], None)
     turn = 0
-    while unknown:
-        missing = [history[turn][0] for history in unknown.values()]
-        missing = [row_id for row_id in missing if row_id not in loaded]
+    while histories:
+        missing = [
+            history[turn][0] for history in histories.values() if history[turn][0] not in recognised
+        ]
         for row in verdicts.evidence(connection, missing) if missing else ():
-            loaded[row.id] = row
-        for key, history in list(unknown.items()):
+            recognised[row.id] = holds_recognised(row)
+        for key, history in list(histories.items()):
             row_id, created_at = history[turn]
-            row = loaded.pop(row_id, None)
-            if row is not None and holds_recognised_record(row.provider, row.data):
+            if recognised.get(row_id, False):
                 found[key] = (found[key][0], created_at)
-                del unknown[key]
+                del histories[key]
             elif turn + 1 == len(history):
-                del unknown[key]
+                del histories[key]
         turn += 1
     return found

@@ -68,8 +68,13 @@ _json = msgspec.json.encode
 
 
 def jsonb(value: object) -> bytes:
-    """A ``jsonb`` in PostgreSQL's binary form (version 1), for a ``READY`` column."""
-    return b"\x01" + _json(value)
+    """A ``jsonb`` in PostgreSQL's binary form, for a ``READY`` column."""
+    return encoded_jsonb(_json(value))
+
+
+def encoded_jsonb(text: bytes) -> bytes:
+    """The same for a value that is JSON text already (version 1: the text behind a byte)."""
+    return b"\x01" + text
 
 
 def stage(connection: Connection, name: str, columns_ddl: str) -> None:

@@ -6,15 +6,29 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
-from psycopg.types.json import Jsonb
 from sqlalchemy import text
 
 from lightchallenge_dagster.storage import bulk, sql
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
+
+_STAGED = {
+    "challenge_id": "int8",
+    "subject": "text",
+    "pass": "bool",
+    "reasons": bulk.READY,
+    "evidence_hash": "text",
+    "evaluator": "text",
+    "score": "numeric",
+    "metadata": bulk.READY,
+    "created_at": "timestamptz",
+    "submitted_at": "timestamptz",
+    "inputs_hash": "text",
+    "final_when": "text",
+}
 
 _LOCK = text("select pg_advisory_xact_lock(hashtextextended('judge:' || :partition_key, 0))")
 
@@ -37,20 +51,23 @@ class Pending:
 
 @dataclass(frozen=True, slots=True)
 class EvidenceRow:
-    """One row of ``public.evidence``; ``data`` is the JSON value as stored."""
+    """One row of ``public.evidence``; ``data`` is its JSON text."""
 
     id: int
     challenge_id: int
     subject: str
     provider: str
-    data: Any
+    data: str
     evidence_hash: str
     created_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A verdict to store. ``created_at`` is the time of submission that ties are broken by."""
+    """A verdict to store. ``created_at`` is the time of submission that ties are broken by.
+
+    ``metadata`` is JSON text.
+    """
 
     challenge_id: int
     subject: str
@@ -59,7 +76,7 @@ class Judged:
     evidence_hash: str
     evaluator: str
     score: Decimal | None
-    metadata: dict[str, Any]
+    metadata: bytes
     created_at: datetime
     submitted_at: datetime | None
     inputs_hash: str
@@ -74,6 +91,15 @@ class Stored:
     changed: int = 0
     unchanged: int = 0
     settled: int = 0
+
+    def __add__(self, other: Stored) -> Stored:
+        """Two batches as one."""
+        return Stored(
+            self.inserted + other.inserted,
+            self.changed + other.changed,
+            self.unchanged + other.unchanged,
+            self.settled + other.settled,
+        )
 
 
 def lock(connection: Connection, partition_key: str) -> None:
@@ -103,13 +129,13 @@ def pending(
             "everything": everything,
         },
     )
-    return [Pending(**row) for row in rows.mappings()]
+    return [Pending(*row) for row in rows]
 
 
 def evidence(connection: Connection, ids: Iterable[int]) -> list[EvidenceRow]:
-    """Evidence rows by id, oldest first."""
+    """Evidence rows by id."""
     rows = connection.execute(text(sql.load("judge/evidence")), {"ids": list(ids)})
-    return [EvidenceRow(**row) for row in rows.mappings()]
+    return [EvidenceRow(*row) for row in rows]
 
 
 def history(
@@ -144,36 +170,24 @@ def store(
         "staged_verdicts",
         "challenge_id bigint, subject text, pass boolean, reasons text[], evidence_hash text,"
         " evaluator text, score numeric, metadata jsonb, created_at timestamptz,"
-        " submitted_at timestamptz, inputs_hash text, final_when text, settled boolean,"
-        " ranked boolean, winner boolean, primary key (challenge_id, subject)",
+        " submitted_at timestamptz, inputs_hash text, final_when text,"
+        " settled boolean not null default false, ranked boolean not null default false,"
+        " winner boolean, primary key (challenge_id, subject)",
     )
     bulk.copy_rows(
         connection,
         "staged_verdicts",
-        (
-            "challenge_id",
-            "subject",
-            "pass",
-            "reasons",
-            "evidence_hash",
-            "evaluator",
-            "score",
-            "metadata",
-            "created_at",
-            "submitted_at",
-            "inputs_hash",
-            "final_when",
-        ),
+        list(_STAGED),
         (
             (
                 row.challenge_id,
                 row.subject,
                 row.passed,
-                list(row.reasons),
+                bulk.text_array(row.reasons),
                 row.evidence_hash,
                 row.evaluator,
                 row.score,
-                Jsonb(row.metadata),
+                bulk.encoded_jsonb(row.metadata),
                 row.created_at,
                 row.submitted_at,
                 row.inputs_hash,
@@ -181,6 +195,7 @@ def store(
             )
             for row in judged
         ),
+        types=list(_STAGED.values()),
     )
     overwrite = {"overwrite_settled": overwrite_settled}
     connection.execute(text("analyze staged_verdicts"))

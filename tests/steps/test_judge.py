@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from decimal import Decimal
@@ -10,6 +13,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, text
 
+from lightchallenge_dagster.errors import TransientError
 from lightchallenge_dagster.steps import judge
 from lightchallenge_dagster.steps.judge import JudgeReport
 from lightchallenge_dagster.steps.plan import PlanPolicy, refresh_plans
@@ -390,3 +394,67 @@ def test_a_pass_that_an_earlier_worker_requested_for_waits_for_its_binding_to_be
     assert judged(database).frozen == 1
     assert verdicts(database)[0] == (A, True, Decimal(11))
     assert judge.pending(database) == {}
+
+
+# ── Several processes ───────────────────────────────────────────────────────────────────────
+
+
+def crowd(database: Engine, wallets: int) -> None:
+    build.challenge(database, 7, build.distance_rule(5))
+    for number in range(1, wallets + 1):
+        build.evidence(database, 7, wallet(number), [run(number)], at=DURING)
+
+
+def test_several_processes_judge_like_one(
+    database: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(judge, "CHUNK", 3)
+    monkeypatch.setattr(judge, "BATCH", 6)
+    crowd(database, 20)
+    report = judged(database, processes=2)
+    assert (report.read, report.judged, report.inserted, report.passed) == (20, 20, 20, 16)
+    before = build.rows(database, "select xmin::text, * from public.verdicts order by subject")
+    again = judged(database, full=True, processes=1)
+    assert (again.judged, again.unchanged) == (20, 20)
+    after = build.rows(database, "select xmin::text, * from public.verdicts order by subject")
+    assert after == before
+
+
+def test_a_judging_process_that_is_killed_takes_the_whole_batch_back(
+    database: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(judge, "CHUNK", 1)
+    monkeypatch.setattr(judge, "BATCH", 1)
+    crowd(database, 30)
+
+    def kill_one() -> None:
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            for child in multiprocessing.active_children():
+                child.kill()
+                return
+            time.sleep(0.01)
+
+    killer = threading.Thread(target=kill_one)
+    killer.start()
+    with pytest.raises(TransientError, match="a judging process died; nothing was stored"):
+        judged(database, processes=2)
+    killer.join()
+    assert verdicts(database) == []
+    assert judged(database, processes=1).inserted == 30
+
+
+@pytest.mark.parametrize("number", ["1e400", "1" * 500, "-0.0", "18446744073709551616", "1e-500"])
+def test_numbers_that_one_parser_refuses_are_read_by_the_other(
+    database: Engine, number: str
+) -> None:
+    build.challenge(database, 7, build.distance_rule(5))
+    build.evidence(database, 7, A, [run(6)])
+    build.execute(
+        database,
+        "update public.evidence set data = data || cast(:more as jsonb)",
+        more=f'[{{"type": "run", "start": "2026-03-03T10:00:00Z", "elev_gain_m": {number}}}]',
+    )
+    judged(database)
+    ((passed, score),) = verdicts(database, "pass, score")
+    assert (passed, score) == (True, Decimal(6))

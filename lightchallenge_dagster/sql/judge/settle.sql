@@ -23,3 +23,6 @@ update staged_verdicts s
   left join public.rankings r
     on r.challenge_id = t.challenge_id and r.subject = o.subject
  where o.challenge_id = s.challenge_id and o.subject = s.subject
+   and (t.challenge_id is not null
+        or exists (select 1 from public.verdicts v
+                    where v.challenge_id = s.challenge_id and lower(v.subject) = s.subject))
