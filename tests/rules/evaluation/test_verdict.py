@@ -103,6 +103,22 @@ def test_a_score_counts_before_none() -> None:
     assert (verdict.evaluator, verdict.score) == ("fitness", 0)
 
 
+@pytest.mark.parametrize(
+    ("evaluator", "providers"),
+    [
+        ("fitness", "apple apple_health strava Garmin fitbit googlefit"),
+        ("gaming", "opendota riot STEAM faceit"),
+        ("passthrough", "manual"),
+        ("unknown", "myspace"),
+    ],
+)
+def test_a_verdict_names_its_evaluator(evaluator: str, providers: str) -> None:
+    for provider in providers.split():
+        verdict = judge([activity()], None, provider)
+        assert verdict.evaluator == evaluator
+        assert verdict.evidence_hash == f"0x{provider}"
+
+
 def test_no_evidence_at_all_fails() -> None:
     verdict = evaluate([], KM)
     assert not verdict.passed
