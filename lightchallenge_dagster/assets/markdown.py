@@ -14,6 +14,8 @@ LONGEST: Final = 80
 _MARKUP = re.compile(r"[\\`*_\[\]<>&|~]")
 _INSIDE_A_WORD = re.compile(r"(?<=[0-9A-Za-z])\\_(?=[0-9A-Za-z])")
 
+_NUMBER = re.compile(r"-?[0-9]{1,40}(\.[0-9]{1,40})?( %)?")
+
 # The page turns bare addresses into links after escapes are read, so an escape does not stop it:
 # an invisible joiner that no address holds does.
 _JOINER = "\u2060"
@@ -38,7 +40,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], longest: int = 
     """Rows as a Markdown table, every cell inert. Columns of numbers only are set to the right."""
     listed = [list(row) for row in rows]
     right = [
-        bool(listed) and all(isinstance(row[place], int | float | Decimal) for row in listed)
+        bool(listed) and all(_is_number(row[place]) for row in listed)
         for place in range(len(columns))
     ]
     lines = [
@@ -47,6 +49,12 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], longest: int = 
     ]
     lines += [f"| {' | '.join(inert(value, longest) for value in row)} |" for row in listed]
     return "\n".join(lines)
+
+
+def _is_number(value: Any) -> bool:
+    if isinstance(value, str):
+        return _NUMBER.fullmatch(value) is not None
+    return isinstance(value, int | float | Decimal) and not isinstance(value, bool)
 
 
 def _plain(value: Any, enough: int) -> str:

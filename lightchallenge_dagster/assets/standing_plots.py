@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any
 
 from lightchallenge_dagster.assets import figures
@@ -24,7 +24,7 @@ def draw_pass_rate(days: Sequence[tuple[date, VerdictCount]]) -> bytes:
 
     figure = figures.blank(2.9)
     share, amount = figure.subplots(2, sharex=True, height_ratios=[3, 2])
-    at: list[Any] = [day for day, _ in days]
+    at: list[Any] = [datetime.combine(day, time(), UTC) for day, _ in days]
     passing = [count.passed + count.outranked for _, count in days]
     failing = [count.failed for _, count in days]
     shares = [100 * good / count.verdicts for good, (_, count) in zip(passing, days, strict=True)]
@@ -54,7 +54,7 @@ def draw_scores(distributions: Sequence[Distribution]) -> bytes:
     """A histogram for each ranking, the winners' scores in a colour of their own."""
     from matplotlib.ticker import MaxNLocator
 
-    figure = figures.blank(2.2)
+    figure: Any = figures.blank(2.4)
     panels: Any = figure.subplots(1, len(distributions), squeeze=False)[0]
     for axes, one in zip(panels, distributions, strict=True):
         steps = len(one.wallets)
@@ -79,7 +79,16 @@ def draw_scores(distributions: Sequence[Distribution]) -> bytes:
         axes.xaxis.set_major_locator(MaxNLocator(nbins=5))
         figures.dress(axes, f"Challenge {one.challenge_id}")
     panels[0].set_ylabel("wallets", color=figures.TEXT, fontsize=9)
-    figures.legend(panels[-1], columns=1 if len(distributions) > 2 else 2)
+    # Bars may be anywhere in a panel, and titles are above it.
+    figure.legend(
+        *panels[0].get_legend_handles_labels(),
+        loc="outside upper right",
+        ncols=2,
+        frameon=False,
+        labelcolor=figures.TEXT,
+        fontsize=9,
+        borderaxespad=0,
+    )
     return figures.png(figure)
 
 

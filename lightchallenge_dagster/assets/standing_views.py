@@ -22,23 +22,30 @@ if TYPE_CHECKING:
 #: A reason is a sentence or two.
 _LONGEST_REASON = 200
 
+#: A line of its own between tables; the page leaves none.
+_APART = "\n\n&nbsp;\n\n"
+
 
 def verdicts_shown(
     engine: Engine, partitions: Sequence[str], chain_now: datetime
 ) -> dict[str, Any]:
-    """Pass rate by day, counts by who judged, and the reasons of failures; of these partitions."""
+    """Pass rate by day, counts by who judged, and the reasons of failures.
+
+    Of all verdicts of these partitions; what this run judged is in its report.
+    """
     with engine.connect() as connection:
         counts = views.verdict_counts(connection, partitions, chain_now)
         reasons = views.failure_reasons(connection, partitions)
     total = counts.all
     if not total.verdicts:
-        return {"verdicts_of_the_partition": 0}
+        return {"partition_verdicts": 0}
     passing = total.passed + total.outranked
     rate = 100 * passing / total.verdicts
     shown: dict[str, Any] = {
-        "verdicts_of_the_partition": total.verdicts,
-        "pass_rate_percent": round(rate, 1),
-        "provisional": total.verdicts - total.final,
+        "partition_verdicts": total.verdicts,
+        "partition_pass_rate_percent": round(rate, 1),
+        "partition_final": total.final,
+        "partition_provisional": total.verdicts - total.final,
     }
     if counts.by_day:
         plot = figures.picture(f"{rate:.0f} % pass", standing_plots.draw_pass_rate(counts.by_day))
@@ -47,23 +54,17 @@ def verdicts_shown(
             f" evidence; {total.outranked:,} of them lost a closed ranking. Days are those on which"
             " the evidence was first submitted (UTC)."
         )
-    rows = [(evaluator, provider, *_counts(one)) for evaluator, provider, one in counts.by_judge]
-    columns = (
-        "evaluator",
-        "provider",
-        "verdicts",
-        "passed",
-        "outranked",
-        "failed",
-        "final",
-        "provisional",
-    )
-    shown["counts"] = markdown_table(columns, [*rows, ("all", "", *_counts(total))])
+    rows = [
+        (evaluator if provider is None else f"{evaluator}: {provider}", *_counts(one))
+        for evaluator, provider, one in counts.by_judge
+    ]
+    columns = ("judged by", "verdicts", "passed", "failed", "outranked", "final")
+    shown["counts"] = markdown_table(columns, [*rows, ("all", *_counts(total))])
     if reasons:
         looked_at = min(total.failed + total.outranked, views.REASONS_OF)
-        rows = [(reason, count, f"{100 * count / looked_at:.0f} %") for reason, count in reasons]
+        rows = [(count, f"{100 * count / looked_at:.0f} %", reason) for reason, count in reasons]
         shown["failure_reasons"] = MetadataValue.md(
-            table(("reason", "verdicts", "share"), rows, _LONGEST_REASON)
+            table(("verdicts", "share", "reason"), rows, _LONGEST_REASON)
             + f"\n\nOf {looked_at:,} verdicts that do not pass; # is an amount or a day."
         )
     return shown
@@ -83,8 +84,8 @@ def rankings_shown(engine: Engine, partitions: Sequence[str]) -> dict[str, Any]:
         shown["score_distribution"] = MetadataValue.md(
             f"{plot}\n\nWallets by score, each challenge in its own metric."
         )
-    more = f"\n\n{left_out:,} smaller rankings of the partition are not shown." if left_out else ""
-    shown["leaderboards"] = MetadataValue.md("\n\n".join(map(_board, boards)) + more)
+    more = f"{_APART}Smaller rankings that are not shown: {left_out:,}." if left_out else ""
+    shown["leaderboards"] = MetadataValue.md(_APART.join(map(_board, boards)) + more)
     return shown
 
 
@@ -102,8 +103,8 @@ def standings_shown(engine: Engine, seasons: Sequence[str]) -> dict[str, Any]:
     if not parts:
         return {}
     if len(seasons) > len(tables):
-        parts.append(f"{len(seasons) - len(tables)} more seasons are not shown.")
-    return {"standings": MetadataValue.md("\n\n".join(parts))}
+        parts.append(f"Further seasons that are not shown: {len(seasons) - len(tables)}.")
+    return {"standings": MetadataValue.md(_APART.join(parts))}
 
 
 def reputation_shown(engine: Engine) -> dict[str, Any]:
@@ -133,27 +134,27 @@ def _board(one: Leaderboard) -> str:
     title = inert(one.title or "without a title")
     heading = (
         f"**Challenge {one.challenge_id}: {title}** · {one.state} · "
-        f"{_wallets(one.ranked)} ranked, {one.winners:,} {'wins' if one.winners == 1 else 'win'}"
+        f"{_wallets(one.ranked)} ranked, {one.winners:,} "
+        f"{'winner' if one.winners == 1 else 'winners'}"
     )
     if one.problem is not None:
         heading += f" · held back: {inert(one.problem, _LONGEST_REASON)}"
     columns = ("rank", "wallet", "score", "winner", "evidence since (UTC)")
     rows = [
-        (place.rank, place.subject, place.score, place.winner, place.tie_break_at)
+        (
+            place.rank,
+            place.subject,
+            place.score,
+            "yes" if place.winner else "",
+            place.tie_break_at,
+        )
         for place in one.places
     ]
     return f"{heading}\n\n{table(columns, rows)}"
 
 
 def _counts(one: VerdictCount) -> tuple[int, ...]:
-    return (
-        one.verdicts,
-        one.passed,
-        one.outranked,
-        one.failed,
-        one.final,
-        one.verdicts - one.final,
-    )
+    return one.verdicts, one.passed, one.failed, one.outranked, one.final
 
 
 def _wallets(count: int) -> str:

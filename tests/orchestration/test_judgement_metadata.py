@@ -220,23 +220,25 @@ def a_judged_day(database: Engine) -> None:
 def test_verdicts_show_their_pass_rate_counts_and_reasons(database: Engine) -> None:
     a_judged_day(database)
     shown = verdicts_shown(database, [DAY], b.STARTS)
-    assert shown["verdicts_of_the_partition"] == 9
-    assert shown["pass_rate_percent"] == 66.7, "six by their evidence, one of them outranked"
-    assert shown["provisional"] == 4
+    assert shown["partition_verdicts"] == 9
+    assert shown["partition_pass_rate_percent"] == 66.7, (
+        "six by their evidence, one of them outranked"
+    )
+    assert (shown["partition_final"], shown["partition_provisional"]) == (5, 4)
     assert picture(shown["pass_rate"].value).size == (760, 290)
     assert "6 of 9 verdicts" in shown["pass_rate"].value
     counts = shown["counts"].value
-    assert cells(counts, "all")[2:] == ["9", "5", "1", "3", "5", "4"]
-    assert cells(counts, "fitness")[1:4] == ["strava", "5", "2"]
-    assert "| The total is #; # km are needed. | 3 | 75 % |" in shown["failure_reasons"].value
-    assert "| ranked # of #; the best # above # win | 1 | 25 % |" in shown["failure_reasons"].value
+    assert cells(counts, "all")[1:] == ["9", "5", "3", "1", "5"]
+    assert cells(counts, "fitness: strava")[1:] == ["5", "2", "2", "1", "2"]
+    assert "| 3 | 75 % | The total is #; # km are needed. |" in shown["failure_reasons"].value
+    assert "| 1 | 25 % | ranked # of #; the best # above # win |" in shown["failure_reasons"].value
 
 
 def test_a_failed_verdict_is_final_at_the_proof_deadline_and_a_ranked_one_when_it_closes(
     database: Engine,
 ) -> None:
     a_judged_day(database)
-    assert verdicts_shown(database, [DAY], b.DEADLINE)["provisional"] == 0
+    assert verdicts_shown(database, [DAY], b.DEADLINE)["partition_provisional"] == 0
     b.insert(
         database,
         "pipeline.ranking_states",
@@ -246,17 +248,15 @@ def test_a_failed_verdict_is_final_at_the_proof_deadline_and_a_ranked_one_when_i
         ranked=1,
         winners=1,
     )
-    assert verdicts_shown(database, [DAY], b.STARTS)["provisional"] == 3
+    assert verdicts_shown(database, [DAY], b.STARTS)["partition_provisional"] == 3
 
 
 def test_the_unscheduled_partition_counts_what_has_no_plan(database: Engine) -> None:
     a_judged_day(database)
     b.verdict(database, 0, ANN)
     shown = verdicts_shown(database, ["unscheduled"], b.STARTS)
-    assert shown["verdicts_of_the_partition"] == 1
-    assert (
-        verdicts_shown(database, ["unscheduled", DAY], b.STARTS)["verdicts_of_the_partition"] == 10
-    )
+    assert shown["partition_verdicts"] == 1
+    assert verdicts_shown(database, ["unscheduled", DAY], b.STARTS)["partition_verdicts"] == 10
 
 
 def a_ranking(database: Engine, challenge_id: int, scores: list[Any], **columns: Any) -> None:
@@ -299,11 +299,11 @@ def test_rankings_show_the_first_ten_of_the_largest_and_how_many_are_left_out(
         ("4", "15 wallets"),
         ("3", "14 wallets"),
     ]
-    assert "2 smaller rankings of the partition are not shown." in boards
+    assert "Smaller rankings that are not shown: 2." in boards
     assert boards.count("\n| 10 |") == 3
     assert "\n| 11 |" not in boards
     assert cells(boards, "1") == ["1", ANN, "12.5", "yes", "2026-03-01 01:00:00.000"]
-    assert picture(shown["score_distribution"].value).size == (760, 220)
+    assert picture(shown["score_distribution"].value).size == (760, 240)
 
 
 def test_scores_spread_over_equal_steps_and_count_their_winners(database: Engine) -> None:
@@ -354,7 +354,7 @@ def test_a_season_that_could_not_be_computed_says_why_and_more_than_five_are_cou
     )
     standings = standings_shown(database, seasons)["standings"].value
     assert "as they were: scoring_config.win is three, not a number" in standings
-    assert "2 more seasons are not shown." in standings
+    assert "Further seasons that are not shown: 2." in standings
 
 
 def test_reputation_shows_its_levels_and_the_ten_best(
@@ -400,7 +400,7 @@ def test_no_page_grows_with_the_number_of_rows(database: Engine) -> None:
         " timestamptz '2020-01-01' + n * interval '1 day' from generate_series(1, 3000) n",
     )
     shown = verdicts_shown(database, [DAY], b.STARTS)
-    assert shown["verdicts_of_the_partition"] == 3000
+    assert shown["partition_verdicts"] == 3000
     assert len(picture(shown["pass_rate"].value).tobytes()) > 0
     assert len(shown["pass_rate"].value) < 30_000
     assert shown["counts"].value.count("\n") <= standing_views.JUDGES + 2
