@@ -17,13 +17,18 @@ PARTS = {
     "side": "benchmarks.side_by_side",
     "empty": "benchmarks.empty",
     "order-rows": "benchmarks.judgement.order_rows",
-    "order": "benchmarks.judgement.order",
+    "order-polars": "benchmarks.judgement.order_polars",
+    "order-postgres": "benchmarks.judgement.order_postgres",
+    "order-pandas": "benchmarks.judgement.order_pandas",
     "ranking-rows": "benchmarks.judgement.ranking_rows",
-    "ranking": "benchmarks.judgement.ranking",
+    "ranking-ours": "benchmarks.judgement.ranking_ours",
+    "ranking-loop": "benchmarks.judgement.ranking_loop",
     "season-rows": "benchmarks.judgement.season_rows",
-    "season": "benchmarks.judgement.season",
+    "season-ours": "benchmarks.judgement.season_ours",
+    "season-loop": "benchmarks.judgement.season_loop",
     "evidence-rows": "benchmarks.judgement.evidence_rows",
-    "evaluation": "benchmarks.judgement.evaluation",
+    "evaluation-ours": "benchmarks.judgement.evaluation_ours",
+    "evaluation-loop": "benchmarks.judgement.evaluation_loop",
 }
 
 

@@ -1,0 +1,41 @@
+"""Rank a frame with the function that production ranks with, refusals and all."""
+
+from __future__ import annotations
+
+import statistics
+from typing import Any
+
+import polars as pl
+
+from benchmarks.common import Progress, forget_peak
+from benchmarks.judgement.order_check import checksum
+from benchmarks.watch import watching
+from lightchallenge_dagster.rules import ranking
+
+
+def with_scores(rows: pl.DataFrame) -> pl.DataFrame:
+    """The rows with their scores as the ranking gets them from the tables."""
+    text = pl.col("cents").cast(pl.Decimal(38, 2)) / 100
+    return ranking.exact_scores(rows.with_columns(text.alias("score")).drop("cents"))
+
+
+def run(arguments: dict[str, Any], progress: Progress) -> dict[str, Any]:
+    """In a child: rank the rows in the file ``path``, so many ``times``; the median counts."""
+    frame = with_scores(pl.read_parquet(arguments["path"]))
+    forget_peak()
+    times: list[float] = []
+    cpu: list[float] = []
+    ranked = frame
+    for at in range(arguments["times"]):
+        progress(at / arguments["times"], "Polars")
+        with watching() as spent:
+            ranked = ranking.rank(frame)
+        times.append(spent.seconds)
+        cpu.append(spent.cpu_ours)
+    return {
+        "seconds": statistics.median(times),
+        "all_seconds": times,
+        "seconds_cpu": statistics.median(cpu),
+        "input_bytes": frame.estimated_size(),
+        "check": checksum(ranked),
+    }
