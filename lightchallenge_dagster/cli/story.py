@@ -261,7 +261,8 @@ def _everybody(facts: ChallengeFacts, wallets: Iterable[WalletLine]) -> Table:
     table = Table(box=None, padding=(0, 1), pad_edge=True, header_style="dim")
     table.add_column("wallet", no_wrap=True, min_width=42)
     for name in ("stake", "evidence", "verdict", "score", "rank", "on chain", "reward"):
-        table.add_column(name, justify="right" if name in ("score", "rank") else "left")
+        side = "right" if name in ("score", "rank") else "left"
+        table.add_column(name, justify=side, overflow="fold")
     for line in wallets:
         row = line.row
         verdict = {None: "-", True: "pass", False: "fail"}[row.passed]

@@ -80,7 +80,8 @@ class Part:
 class WalletStory:
     """All about one wallet in a challenge; ``row`` is None when it is not in it.
 
-    ``verdict``, ``ranking`` and ``parts`` are empty where there is nothing to say.
+    ``finality`` is "yes" or until when the verdict is provisional, None without one. ``verdict``,
+    ``ranking`` and ``parts`` are empty where there is nothing to say.
     """
 
     challenge: ChallengeFacts
@@ -131,7 +132,7 @@ def explain_wallet(engine: Engine, challenge_id: int, subject: str) -> WalletSto
             row=row,
             parts=_parts(connection, facts, row),
             verdict=measured(row.metadata),
-            finality=None if row.passed is None else final or "Final.",
+            finality=None if row.passed is None else final or "yes",
             ranking=_ranking(facts, row, placed),
             orders=explanation.orders(connection, challenge_id, subject),
             claims=claims,

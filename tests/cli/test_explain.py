@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -12,8 +13,10 @@ from click.testing import CliRunner, Result
 from sqlalchemy import Engine
 
 from lightchallenge_dagster.cli import cli
+from lightchallenge_dagster.cli.story import Page
 from lightchallenge_dagster.settings import Settings, variables
 from lightchallenge_dagster.steps import judge, rank
+from lightchallenge_dagster.steps.explain import explain_challenge
 from lightchallenge_dagster.steps.plan import PlanPolicy, refresh_plans
 from tests import builders as build
 from tests.builders import CHAIN_ID, DEADLINE, ENDS, HASH, STARTS, run, ts, wallet
@@ -97,7 +100,7 @@ def test_passed_and_claimable_once_it_is_a_winner_on_chain(database: Engine) -> 
     assert "Passed: the evidence shows what the challenge asks." in text
     assert "Fitness: at least 10 km in total." in text
     assert "Measured 12 km; 10 needed. " in text
-    assert "final Final." in text
+    assert "final yes" in text
     assert "stake 1.500000000000000001 LCAI" in text
     assert "Not final: the chain has no outcome yet" in text
     assert "As of block 900, 2026-03-04 00:00:00 UTC" in text
@@ -292,6 +295,21 @@ def test_everybody_in_a_challenge_is_in_its_summary_in_full(database: Engine) ->
     assert "ranking closes 2026-03-08 22:00:00 UTC" in " ".join(result.output.split())
 
 
+def test_a_narrow_terminal_gets_colours_and_every_digit(
+    database: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ten_km(database, 12)
+    judged(database)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setenv("TERM", "xterm-256color")
+    page = Page()
+    page.challenge(explain_challenge(database, 8))
+    assert "\x1b[1mWallets (1)\x1b[0m" in page.text()
+    assert A in page.text()
+    assert "…" not in page.text()
+
+
 def test_an_unknown_challenge_is_one_line_and_status_1(database: Engine) -> None:
     for arguments in ([9], [9, A], [0]):
         result = invoke(*arguments)
@@ -358,4 +376,4 @@ def test_the_end_of_the_challenge_makes_an_average_final(database: Engine) -> No
     judged(database)
     assert "Provisional until the challenge ends, 2026-03-08 00:00:00 UTC" in explain(8, A)
     judged(database, ENDS)
-    assert "final Final." in explain(8, A)
+    assert "final yes" in explain(8, A)
