@@ -407,6 +407,33 @@ def test_no_page_grows_with_the_number_of_rows(database: Engine) -> None:
     assert len(shown["failure_reasons"].value) < 5_000
 
 
+def test_rows_that_make_no_sense_do_not_stop_a_page(database: Engine) -> None:
+    a_ranking(database, 8, [Decimal("Infinity"), Decimal("NaN"), 10**40, None, -1])
+    b.execute(database, "update public.rankings set tie_break_at = 'infinity' where rank < 3")
+    b.execute(database, "update public.rankings set tie_break_at = null where rank = 3")
+    moments = ["infinity", "-infinity", "0044-03-15 BC", "20000-01-01", "2026-03-02"]
+    for number, moment in enumerate(moments, 1):
+        b.verdict(database, 8, b.wallet(number), passed=False, metadata=None, score=None)
+        b.execute(
+            database,
+            "update public.verdicts set created_at = cast(:moment as timestamptz),"
+            " reasons = array[null, '', repeat('x', 100000)], evaluator = :evaluator,"
+            " metadata = cast(:metadata as jsonb) where subject = :subject",
+            moment=moment,
+            evaluator=HOSTILE,
+            metadata=["null", "[]", "7", '{"provider": {"a": 1}}', '{"evaluation": []}'][
+                number - 1
+            ],
+            subject=b.wallet(number),
+        )
+    shown = verdicts_shown(database, [DAY], b.STARTS)
+    assert shown["partition_verdicts"] == 5
+    assert "data:image" in shown["pass_rate"].value, "of the one day that is a day"
+    assert cells(rankings_shown(database, [DAY])["leaderboards"].value, "1")[2] == "Infinity"
+    b.execute(database, "update public.verdicts set created_at = 'infinity'")
+    assert "pass_rate" not in verdicts_shown(database, [DAY], b.STARTS)
+
+
 # ── Pictures ────────────────────────────────────────────────────────────────────────────────
 
 
