@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
 import psycopg
@@ -15,10 +16,20 @@ if TYPE_CHECKING:
 
 _ROOMY = text("select set_config('work_mem', '128MB', true)")
 
+_NESTED_LOOPS = text("select set_config('enable_nestloop', :allowed, true)")
+
 
 def roomy(connection: Connection) -> None:
     """Let this transaction's joins and sorts stay in memory (128 MB each) instead of on disk."""
     connection.execute(_ROOMY)
+
+
+@contextmanager
+def joined_whole(connection: Connection) -> Generator[None]:
+    """Have tables joined whole, not by look-ups a row, where PostgreSQL cannot guess their sizes."""
+    connection.execute(_NESTED_LOOPS, {"allowed": "off"})
+    yield
+    connection.execute(_NESTED_LOOPS, {"allowed": "on"})
 
 
 def read(

@@ -115,19 +115,21 @@ def candidates(connection: Connection, challenge_ids: Iterable[int]) -> pl.DataF
     """
     import polars as pl
 
-    return frames.read(
-        connection,
-        sql.load("rank/candidates"),
-        {"challenge_ids": sorted(set(challenge_ids))},
-        {
-            "challenge_id": pl.Int64,
-            "subject": pl.String,
-            "score": pl.String,
-            "created_at": pl.Int64,
-            "top_n": pl.Int64,
-            "lost_evidence": pl.String,
-        },
-    ).with_columns(pl.from_epoch("created_at", "us").dt.replace_time_zone("UTC"))
+    with frames.joined_whole(connection):
+        entries = frames.read(
+            connection,
+            sql.load("rank/candidates"),
+            {"challenge_ids": sorted(set(challenge_ids))},
+            {
+                "challenge_id": pl.Int64,
+                "subject": pl.String,
+                "score": pl.String,
+                "created_at": pl.Int64,
+                "top_n": pl.Int64,
+                "lost_evidence": pl.String,
+            },
+        )
+    return entries.with_columns(pl.from_epoch("created_at", "us").dt.replace_time_zone("UTC"))
 
 
 def save(
