@@ -9,11 +9,13 @@ from typing import Any
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lightchallenge_dagster.errors import PermanentError
 from lightchallenge_dagster.rules.ranking import rank
+
+from .effort import examples
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 SCHEMA = {
@@ -146,7 +148,7 @@ ROWS = st.lists(
 )
 
 
-@settings(deadline=None, max_examples=100)
+@examples(100)
 @given(rows=ROWS, top_n=st.integers(1, 6), seed=st.integers(0, 1000))
 def test_it_equals_a_plain_sort_whatever_the_order_of_the_input(
     rows: list[tuple[int, str, Decimal | None, datetime]], top_n: int, seed: int

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lightchallenge_dagster.rules.reputation import POINTS, level_name, reputation
+
+from .effort import examples
 
 
 def mints(*rows: tuple[str, str]) -> pl.DataFrame:
@@ -67,7 +69,7 @@ def test_no_mints_are_no_reputation() -> None:
     assert reputation(mints()).is_empty()
 
 
-@settings(deadline=None, max_examples=60)
+@examples(60)
 @given(
     st.lists(
         st.tuples(
@@ -83,3 +85,4 @@ def test_points_equal_a_plain_loop(rows: list[tuple[str, str]]) -> None:
     table = reputation(mints(*rows))
     assert dict(table.select("subject", "points").iter_rows()) == expected
     assert table["points"].is_sorted(descending=True)
+    assert reputation(mints(*reversed(rows))).rows() == table.rows()
