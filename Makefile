@@ -6,7 +6,7 @@ RUN := $(PYTHON) -m
 OR_NONE = || { code=$$?; [ $$code = 5 ] && [ -n "$(ARGS)" ]; }
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow bench-index soak-index check format lock clean
+.PHONY: help install demo test test-slow bench-index soak-index soak-rules check format lock clean
 
 help: ## Show this text
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1  	\2/p' Makefile
@@ -30,6 +30,9 @@ bench-index: install ## Measure the indexer (ARGS="--help" shows its parts)
 
 soak-index: install ## Seeds of a misbehaving chain against the indexer; resumes (ARGS="--help")
 	@$(RUN) tests.simulator $(ARGS)
+
+soak-rules: install ## Every property of the rules with 50,000 examples (ARGS="--help")
+	@$(RUN) tests.rules $(ARGS)
 
 check: install ## Types, lint, format, import rings, contracts
 	$(RUN) ruff check .
