@@ -6,7 +6,7 @@ RUN := $(PYTHON) -m
 OR_NONE = || { code=$$?; [ $$code = 5 ] && [ -n "$(ARGS)" ]; }
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow bench-index soak-index soak-rules check format lock clean
+.PHONY: help install demo test test-slow bench-index bench-rank soak-index soak-rules check format lock clean
 
 help: ## Show this text
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1  	\2/p' Makefile
@@ -27,6 +27,9 @@ test-slow: install ## Run the tests that `make test` leaves out
 
 bench-index: install ## Measure the indexer (ARGS="--help" shows its parts)
 	@$(RUN) benchmarks.index $(ARGS)
+
+bench-rank: install ## Measure judging, ranking, standings (ARGS="--help" shows its parts)
+	@$(RUN) benchmarks.rank $(ARGS)
 
 soak-index: install ## Seeds of a misbehaving chain against the indexer; resumes (ARGS="--help")
 	@$(RUN) tests.simulator $(ARGS)

@@ -73,6 +73,7 @@ def main(
 ) -> None:
     """Measure the indexer: PARTS of it, or everything.
 
+    \b
     raw: raw JSON-RPC bytes to committed rows, with and without projections.
     side-by-side: from the same anvil, against a plain polling indexer.
     empty-blocks: a million of them, and the memory that takes.

@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.tables import Bar, bars_table, show_surroundings, table
+from benchmarks.tables import Bar, bars_table, show_surroundings, stage_table, table
 
 RAW_BAR = 25_000
 RATIO_BAR = 10.0
@@ -70,7 +70,7 @@ def show(console: Console, results: Mapping[str, Any]) -> None:
     if side := results.get("side_by_side"):
         ours = side["ours"]
         spent = [("end to end", ours["events"], ours["stages"])]
-        console.print(_side_table(side), _stages("Microseconds an event, by stage", spent))
+        console.print(_side_table(side), stage_table("Microseconds an event, by stage", spent))
         chain = side["chain"]
         console.print(
             f"{chain['events']:,} mixed events in {chain['blocks']:,} blocks of a real anvil,"
@@ -115,20 +115,9 @@ def _raw_tables(raw: Mapping[str, Any]) -> tuple[Table, Table]:
                 f"{one['seconds_cpu_postgres'] / one['events'] * 1e6:.1f}",
             )
             spent.append((f"{run['per_block']:g} a block, {name}", one["events"], one["stages"]))
-    return speeds, _stages(
+    return speeds, stage_table(
         "Microseconds an event, by stage (two threads: reading ahead, writing)", spent
     )
-
-
-def _stages(title: str, spent: list[tuple[str, int, Mapping[str, float]]]) -> Table:
-    made = table(title, "stage", *(column for column, _, _ in spent))
-    names = list(dict.fromkeys(name for _, _, seconds in spent for name in seconds))
-    for name in names:
-        made.add_row(
-            name,
-            *(f"{seconds.get(name, 0.0) / events * 1e6:.1f}" for _, events, seconds in spent),
-        )
-    return made
 
 
 def _side_table(side: Mapping[str, Any]) -> Table:

@@ -29,6 +29,16 @@ def table(title: str, *columns: str) -> Table:
     return made
 
 
+def stage_table(title: str, spent: Sequence[tuple[str, int, Mapping[str, float]]]) -> Table:
+    """Microseconds for each of a column's rows, by stage: (column, rows, seconds by stage)."""
+    made = table(title, "stage", *(column for column, _, _ in spent))
+    for name in dict.fromkeys(name for _, _, seconds in spent for name in seconds):
+        made.add_row(
+            name, *(f"{seconds.get(name, 0.0) / rows * 1e6:.1f}" for _, rows, seconds in spent)
+        )
+    return made
+
+
 def show_surroundings(console: Console, results: Mapping[str, Any]) -> None:
     """Print what it ran on, how busy that was, and PostgreSQL's settings."""
     machine = results["machine"]

@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from benchmarks.common import Progress, forget_peak
+from benchmarks.common import Progress, forget_peak, peak_memory
 from benchmarks.judgement.order_check import checksum
 from benchmarks.watch import watching
 from lightchallenge_dagster.rules import ranking
@@ -32,10 +32,12 @@ def run(arguments: dict[str, Any], progress: Progress) -> dict[str, Any]:
             ranked = ranking.rank(frame)
         times.append(spent.seconds)
         cpu.append(spent.cpu_ours)
+    memory = peak_memory()
     return {
         "seconds": statistics.median(times),
         "all_seconds": times,
         "seconds_cpu": statistics.median(cpu),
+        "peak_memory": memory,
         "input_bytes": frame.estimated_size(),
         "check": checksum(ranked),
     }

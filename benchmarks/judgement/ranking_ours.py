@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import text
 
-from benchmarks.common import ChildFailed, Progress, forget_peak
+from benchmarks.common import ChildFailed, Progress, forget_peak, peak_memory
 from benchmarks.judgement.made_up import CLOSED, ENDS, PARTITION
 from benchmarks.stages import Places, Stages
 from benchmarks.watch import watching
@@ -76,9 +76,15 @@ def run(arguments: dict[str, Any], progress: Progress) -> dict[str, Any]:
     for at, (name, chain_now) in enumerate(moments.items()):
         progress(at / len(moments), f"ours: {name}")
         passes[name] = _pass(engine, url, chain_now)
+    memory = peak_memory()
     with engine.connect() as connection:
         winners = tuple(connection.execute(_WINNERS).one())
         if tuple(connection.execute(_MIRRORED).one()) != winners:
             raise ChildFailed("the verdicts do not say what the rankings do")
     engine.dispose()
-    return {"passes": passes, "seconds": passes["first"]["seconds"], "winners": winners}
+    return {
+        "passes": passes,
+        "seconds": passes["first"]["seconds"],
+        "peak_memory": memory,
+        "winners": winners,
+    }

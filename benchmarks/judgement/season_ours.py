@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import text
 
-from benchmarks.common import ChildFailed, Progress, forget_peak
+from benchmarks.common import ChildFailed, Progress, forget_peak, peak_memory
 from benchmarks.stages import Places, Stages
 from benchmarks.watch import watching
 from lightchallenge_dagster.steps import standings
@@ -49,7 +49,13 @@ def run(arguments: dict[str, Any], progress: Progress) -> dict[str, Any]:
     for at, name in enumerate(("first", "unchanged")):
         progress(at / 2, f"ours: {name}")
         passes[name] = _compute(engine, url, arguments["season_id"])
+    memory = peak_memory()
     with engine.connect() as connection:
         table = connection.execute(_TABLE).scalar_one()
     engine.dispose()
-    return {"passes": passes, "seconds": passes["first"]["seconds"], "table": table}
+    return {
+        "passes": passes,
+        "seconds": passes["first"]["seconds"],
+        "peak_memory": memory,
+        "table": table,
+    }
