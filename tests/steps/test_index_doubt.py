@@ -680,3 +680,35 @@ def test_when_nothing_smaller_is_left_to_ask_for_the_refusal_names_the_block(
 
     held = index.checkpoint(world.engine, world.policy)
     assert held is not None and held.number == block - 1
+
+
+@pytest.mark.parametrize("refusals", [1, 99])
+def test_logs_left_out_twice_of_a_block_whose_whole_was_refused_are_asked_for_by_event(
+    world: World, node: LyingNode, refusals: int
+) -> None:
+    """Seed 310 of the simulator: an empty answer, a refusal, another empty answer."""
+    alice, bob = world.funded("alice", "bob")
+    challenge = world.client.create_challenge(alice)
+    world.follow()
+    world.join_together(challenge, bob)
+    left = {"refusals": refusals, "empty answers": 2}
+
+    def lie(method: str, params: Params, truth: Truth) -> Any:
+        answer = truth()
+        if method != "eth_getLogs" or not answer:
+            return answer
+        if "address" not in params[0] and left["refusals"]:
+            left["refusals"] -= 1
+            raise Refusal("query exceeds max block range")
+        by_event = len(params[0].get("topics", [[]])[0]) == 1
+        if "address" in params[0] and not by_event and left["empty answers"]:
+            left["empty answers"] -= 1
+            return []
+        return answer
+
+    node.lie = lie
+
+    world.follow()
+
+    joined = "select challenge_id from pipeline.chain_logs where event = 'ChallengePay.Joined'"
+    assert [row["challenge_id"] for row in world.rows(joined)] == [challenge]

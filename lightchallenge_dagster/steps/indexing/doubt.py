@@ -118,31 +118,53 @@ class Doubt:
             self._same(header, whole[header.number], ours.get(header.number, []), asked)
 
     def _speaks_of_more(self, bloom: int, seen: set[_Kind]) -> bool:
-        return any(bloom & mask == mask for kind, mask in self._masks.items() if kind not in seen)
+        return not self._spoken_of(bloom) <= seen
+
+    def _spoken_of(self, bloom: int) -> set[_Kind]:
+        """The kinds of our logs that a bloom may be made by."""
+        return {kind for kind, mask in self._masks.items() if bloom & mask == mask}
 
     def _whole(self, headers: Sequence[Block]) -> dict[int, list[RawLog]]:
-        """Every log of each block; of a block too large for that, those of our contracts.
-
-        It may be full of strangers' logs, or one that somebody has filled to stop us here: what is
-        left to compare with are our own logs by the block's hash, without the bloom's word.
-        """
+        """Every log of each block; of a block too large for that, those of our contracts."""
         try:
             whole = self._reader.logs_of(headers)
         except RangeRefused as refused:
             if refused.late:
                 raise
             if len(headers) == 1:
-                return {headers[0].number: in_parts(self._reader, headers[0], self._roles)}
+                return {headers[0].number: self._of_a_full_block(headers[0])}
             half = len(headers) // 2
             return self._whole(headers[:half]) | self._whole(headers[half:])
         for header in headers:
-            bits = int(header.logs_bloom, 16)
-            if bits and bloom_of(whole[header.number]) != bits:
+            _require_sealed(header, whole[header.number])
+        return whole
+
+    def _of_a_full_block(self, header: Block) -> list[RawLog]:
+        """Our logs of a block that the node will not return whole.
+
+        It may be full of strangers' logs, or one that somebody has filled to stop us here, so the
+        bloom's word cannot be had for the whole of it. But a refusal may be a passing fault, and so
+        may an empty answer: the block is asked for once more, and each kind of log that the bloom
+        speaks of and no answer held is asked for by itself.
+        """
+        try:
+            whole = self._reader.logs_of([header])[header.number]
+        except RangeRefused as refused:
+            if refused.late:
+                raise
+        else:
+            _require_sealed(header, whole)
+            return whole
+        found = in_parts(self._reader, header, self._roles)
+        seen = {(log.address, log.topics[0]) for log in found if log.topics}
+        for address, topic in self._spoken_of(int(header.logs_bloom, 16)) - seen:
+            if self._reader.logs_of([header], [address], [topic])[header.number]:
                 raise BadAnswer(
-                    f"the node's logs of block {header.number} do not make its bloom",
+                    f"the node's logs of {address} in block {header.number} lacked what it returns"
+                    " when asked for one event",
                     kind=TRUNCATED,
                 )
-        return whole
+        return found
 
     def _same(self, header: Block, whole: list[RawLog], logs: list[RawLog], asked: int = 1) -> None:
         of_ours = [
@@ -163,3 +185,12 @@ class Doubt:
             for address, role in self._roles.items()
             for topic in topics_for([role])
         }
+
+
+def _require_sealed(header: Block, whole: list[RawLog]) -> None:
+    """Raise unless these logs make the header's bloom; an empty one says nothing."""
+    bits = int(header.logs_bloom, 16)
+    if bits and bloom_of(whole) != bits:
+        raise BadAnswer(
+            f"the node's logs of block {header.number} do not make its bloom", kind=TRUNCATED
+        )
