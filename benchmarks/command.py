@@ -73,25 +73,31 @@ class Measuring:
     folder: Path
     """For files that may go when the run ends."""
     _bars: Bars
+    _output: Path
     results: dict[str, Any] = field(default_factory=dict[str, Any])
 
-    def reporting(self, part: str) -> Progress:
-        """A progress bar for a part."""
-        task = self._bars.add_task(part, total=1.0)
+    def part(self, name: str, measure: Callable[[Progress], dict[str, Any]]) -> None:
+        """Measure a part, with a progress bar, and write down what is known by then."""
+        label = name.replace("_", " ")
+        task = self._bars.add_task(label, total=1.0)
 
-        def report(share: float, label: str) -> None:
-            self._bars.update(task, completed=share, description=f"{part}: {label}")
+        def report(share: float, what: str) -> None:
+            self._bars.update(task, completed=share, description=f"{label}: {what}")
 
-        return report
+        before = load()
+        self.results[name] = measure(report)
+        self.results[name] |= {"at": _now(), "load_before": before, "load_after": load()}
+        write(self._output, self.results)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 @contextmanager
-def measuring(settings: str) -> Generator[Measuring]:
+def measuring(settings: str, output: Path) -> Generator[Measuring]:
     """Run the parts of a benchmark inside; an error ends the command with its message."""
-    surroundings = {
-        "at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": machine(),
-    }
+    surroundings = {"at": _now(), "machine": machine()}
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     try:
         with (
@@ -100,13 +106,19 @@ def measuring(settings: str) -> Generator[Measuring]:
             server(supervisor, settings) as databases,
             Bars(*columns, console=Console(stderr=True), transient=True) as bars,
         ):
-            run = Measuring(supervisor, databases, Path(folder), bars)
+            run = Measuring(supervisor, databases, Path(folder), bars, output)
             run.results |= surroundings
             run.results["settings"] = {"name": settings, **told_settings(databases.postgres)}
             yield run
     except (LightChallengeError, ChildFailed) as error:
         raise click.ClickException(str(error)) from error
     run.results["machine"]["load_after"] = load()
+
+
+def write(output: Path, results: Mapping[str, Any]) -> None:
+    """Write figures as JSON."""
+    output.parent.mkdir(parents=True, exist_ok=True)
+    output.write_text(json.dumps(results, indent=1) + "\n")
 
 
 def finish(
@@ -119,8 +131,7 @@ def finish(
 ) -> None:
     """Write the figures, print them, and with ``strict`` end with 1 when a bar is missed."""
     results["bars"] = [asdict(bar) for bar in bars]
-    output.parent.mkdir(parents=True, exist_ok=True)
-    output.write_text(json.dumps(results, indent=1) + "\n")
+    write(output, results)
     console = Console(width=None if sys.stdout.isatty() else 120)
     show(console, results)
     console.print(f"All figures: {output}")

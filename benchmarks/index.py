@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import click
@@ -79,25 +80,18 @@ def main(
     empty-blocks: a million of them, and the memory that takes.
     """
     wanted = parts or PARTS
-    with measuring(settings) as run:
+    with measuring(settings, output) as run:
         if "raw" in wanted:
-            run.results["raw"] = raw(run.databases, events, per_block, seed, run.reporting("raw"))
+            run.part("raw", partial(raw, run.databases, events, per_block, seed))
         if "side-by-side" in wanted:
-            run.results["side_by_side"] = side_by_side(
-                run.supervisor,
-                run.databases,
-                side_events,
-                side_blocks,
-                seed,
-                run.reporting("side by side"),
+            ours_and_theirs = partial(
+                side_by_side, run.supervisor, run.databases, side_events, side_blocks, seed
             )
+            run.part("side_by_side", ours_and_theirs)
         if "empty-blocks" in wanted:
-            run.results["empty_blocks"] = empty_blocks(
-                run.supervisor,
-                run.databases,
-                (blocks // 10, blocks),
-                seed,
-                run.reporting("empty blocks"),
+            sizes = (blocks // 10, blocks)
+            run.part(
+                "empty_blocks", partial(empty_blocks, run.supervisor, run.databases, sizes, seed)
             )
     finish(run.results, bars(run.results), show, output, strict=strict)
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import click
 
 from benchmarks.command import finish, measuring, options
+from benchmarks.judgement.bars import bars
 from benchmarks.judgement.parts import evaluation, order, rankings, standings
-from benchmarks.judgement.report import bars, show
+from benchmarks.judgement.report import show
 
 PARTS = ("order", "rankings", "standings", "evaluation")
 EXAMPLES = """\b
@@ -76,33 +78,18 @@ def main(
     evaluation: evidence to verdicts, beside a loop over rows.
     """
     wanted = parts or PARTS
-    with measuring(settings) as run:
+    with measuring(settings, output) as run:
         if "order" in wanted:
-            run.results["order"] = order(
-                run.databases,
-                run.folder,
-                order_rows,
-                order_challenges,
-                seed,
-                run.reporting("order"),
-            )
+            sizes = (order_rows, order_challenges)
+            run.part("order", partial(order, run.databases, run.folder, *sizes, seed))
         if "rankings" in wanted:
-            run.results["rankings"] = rankings(
-                run.databases, rows, challenges, seed, run.reporting("rankings")
-            )
+            run.part("rankings", partial(rankings, run.databases, rows, challenges, seed))
         if "standings" in wanted:
-            run.results["standings"] = standings(
-                run.databases, matches, wallets, loop_matches, seed, run.reporting("standings")
-            )
+            sizes = (matches, wallets, loop_matches)
+            run.part("standings", partial(standings, run.databases, *sizes, seed))
         if "evaluation" in wanted:
-            run.results["evaluation"] = evaluation(
-                run.databases,
-                evidence,
-                evidence_challenges,
-                loop_evidence,
-                seed,
-                run.reporting("evaluation"),
-            )
+            sizes = (evidence, evidence_challenges, loop_evidence)
+            run.part("evaluation", partial(evaluation, run.databases, *sizes, seed))
     finish(run.results, bars(run.results), show, output, strict=strict)
 
 

@@ -53,6 +53,15 @@ def show_surroundings(console: Console, results: Mapping[str, Any]) -> None:
     console.print(f"PostgreSQL ({name}), the same for all sides: {told}")
 
 
+def moment(part: Mapping[str, Any]) -> str:
+    """When a part was measured, and how busy the machine was."""
+    if "at" not in part:
+        return ""
+    return (
+        f"Until {part['at']}, load {part['load_before'][0]} before, {part['load_after'][0]} after."
+    )
+
+
 def bars_table(found: Sequence[Bar]) -> Table:
     """Each bar with its verdict."""
     made = Table(title="Bars", title_justify="left")

@@ -14,7 +14,8 @@ from rich.console import Console
 
 from benchmarks.common import ChildFailed, Databases
 from benchmarks.judgement import order_check, order_rows, parts, season_rows
-from benchmarks.judgement.report import bars, show
+from benchmarks.judgement.bars import bars
+from benchmarks.judgement.report import show
 from benchmarks.rank import main
 from lightchallenge_dagster.devnet.processes import Postgres
 

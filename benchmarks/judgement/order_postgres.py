@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, LiteralString
 
 import polars as pl
 import psycopg
@@ -93,7 +93,8 @@ def run(arguments: dict[str, Any], progress: Progress) -> dict[str, Any]:
     }
 
 
-def _first(connection: psycopg.Connection[Any], query: str) -> str:
-    row = connection.execute(query).fetchone()  # type: ignore[arg-type]
+def _first(connection: psycopg.Connection[Any], query: LiteralString) -> str:
+    cursor: psycopg.Cursor[tuple[Any, ...]] = connection.execute(query)
+    row = cursor.fetchone()
     assert row is not None
     return str(row[0])
