@@ -15,6 +15,7 @@ from psycopg.types.json import Jsonb
 from sqlalchemy import Engine, text
 
 from lightchallenge_dagster.rules.evidence import evidence_hash
+from lightchallenge_dagster.storage import verdicts
 
 STARTS = datetime(2026, 3, 1, tzinfo=UTC)
 ENDS = datetime(2026, 3, 8, tzinfo=UTC)
@@ -251,6 +252,36 @@ def judgement(engine: Engine, challenge_id: int, subject: str, *, final_when: st
         inputs_hash="inputs",
         final_when=final_when,
     )
+
+
+def proved_verdict(
+    engine: Engine,
+    challenge_id: int,
+    subject: str,
+    *,
+    final_when: str = "now",
+    at: datetime = STARTS + timedelta(days=2),
+    **columns: Any,
+) -> int:
+    """A verdict of ours as it was stored, with its evidence; nothing is pending to be judged.
+
+    The challenge's plan has to be there, and up to date.
+    """
+    row_id = evidence(engine, challenge_id, subject, [run(6)], at=at)
+    query = "select evidence_hash from public.evidence where id = :id"
+    ((proof,),) = rows(engine, query, id=row_id)
+    made = verdict(engine, challenge_id, subject, at=at, evidence_hash=proof, **columns)
+    with engine.connect() as connection:
+        known = verdicts.pending(connection, challenge_ids=[challenge_id], everything=True)
+    insert(
+        engine,
+        "pipeline.judgements",
+        challenge_id=challenge_id,
+        subject=subject.lower(),
+        inputs_hash=next(one.inputs_hash for one in known if one.subject == subject.lower()),
+        final_when=final_when,
+    )
+    return made
 
 
 def plan(

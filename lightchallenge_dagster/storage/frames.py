@@ -26,7 +26,7 @@ def roomy(connection: Connection) -> None:
 
 @contextmanager
 def joined_whole(connection: Connection) -> Generator[None]:
-    """Have tables joined whole, not by look-ups a row, where PostgreSQL cannot guess their sizes."""
+    """Have tables joined whole, not by look-ups a row, where PostgreSQL cannot guess sizes."""
     connection.execute(_NESTED_LOOPS, {"allowed": "off"})
     yield
     connection.execute(_NESTED_LOOPS, {"allowed": "on"})

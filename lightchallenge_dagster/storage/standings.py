@@ -46,7 +46,10 @@ def lock(connection: Connection, season_id: str) -> None:
 
 def fingerprints(connection: Connection, season_id: str | None = None) -> dict[str, str]:
     """The hash of each season's inputs as they are now, by season id; of one or of all."""
-    rows = connection.execute(text(sql.load("standings/fingerprints")), {"season_id": season_id})
+    with frames.joined_whole(connection):
+        rows = connection.execute(
+            text(sql.load("standings/fingerprints")), {"season_id": season_id}
+        ).all()
     return {str(row.season_id): row.inputs_hash for row in rows}
 
 
@@ -66,7 +69,8 @@ def inputs(connection: Connection, season_id: str) -> SeasonInputs:
     times = Counter(row.competition_id for row in competitions)
 
     def frame(name: str, schema: Mapping[str, Any]) -> pl.DataFrame:
-        return frames.read(connection, sql.load(f"standings/{name}"), season, schema)
+        with frames.joined_whole(connection):
+            return frames.read(connection, sql.load(f"standings/{name}"), season, schema)
 
     return SeasonInputs(
         scoring_config=connection.execute(_SCORING, {"id": season_id}).scalar_one(),

@@ -196,13 +196,13 @@ def test_odd_metadata_of_a_verdict_does_not_stop_the_ranking_of_the_day(
     for challenge_id in (GOOD, BAD):
         b.challenge(database, challenge_id, b.competitive())
         b.stake(database, challenge_id, ANN)
-        b.verdict(database, challenge_id, ANN, score=Decimal(5))
+        plan.refresh_plans(database, POLICY)
+        b.proved_verdict(database, challenge_id, ANN, score=Decimal(5))
     b.execute(
         database,
         "update public.verdicts set metadata = cast(:m as jsonb) where challenge_id = 8",
         m=metadata,
     )
-    plan.refresh_plans(database, POLICY)
     for now in (DURING, AFTER):
         rank.rank(database, DAY, now)
         rank.rank(database, DAY, now)

@@ -131,15 +131,16 @@ class Money:
         score: Any = 6,
         final_when: str = "now",
         passed: bool = True,
+        proved: bool = False,
     ) -> None:
-        builders.verdict(
-            self.engine,
-            challenge_id,
-            wallet.address,
-            passed=passed,
-            score=score,
-            at=datetime.fromtimestamp(self.now(), UTC),
-        )
+        """A verdict that nobody judges again; ``proved``: with its evidence, as to be ranked."""
+        columns = {"passed": passed, "score": score, "at": datetime.fromtimestamp(self.now(), UTC)}
+        if proved:
+            builders.proved_verdict(
+                self.engine, challenge_id, wallet.address, final_when=final_when, **columns
+            )
+            return
+        builders.verdict(self.engine, challenge_id, wallet.address, **columns)
         builders.judgement(self.engine, challenge_id, wallet.address, final_when=final_when)
 
     def to_end(self, challenge_id: int) -> None:

@@ -144,7 +144,7 @@ def test_a_ranking_that_names_winners_and_has_not_closed_holds_finalize_back(
         patch=builders.Jsonb({"params": builders.competitive(1)}),
     )
     money.follow()
-    money.passes(challenge, BOB, score=9, final_when="ends_at")
+    money.passes(challenge, BOB, score=9, final_when="ends_at", proved=True)
     money.closes(challenge)
     money.to_deadline(challenge)
     assert overdue(money.engine, money.now()) == []
@@ -164,7 +164,7 @@ def test_a_competition_that_was_never_ranked_is_held_back_as_long_as_somebody_co
     money.follow()
     money.to_deadline(challenge)
     assert overdue(money.engine, money.now()) == [challenge]
-    money.passes(challenge, BOB, score=9, final_when="ends_at")
+    money.passes(challenge, BOB, score=9, final_when="ends_at", proved=True)
     assert overdue(money.engine, money.now()) == []
 
 

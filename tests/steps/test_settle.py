@@ -49,7 +49,7 @@ def a_competition(money: Money, scores: dict[Wallet, int], *, top_n: int) -> int
     challenge = money.challenge(list(scores))
     competitive(money, challenge, top_n)
     for wallet, score in scores.items():
-        money.passes(challenge, wallet, score=score, final_when="ends_at")
+        money.passes(challenge, wallet, score=score, final_when="ends_at", proved=True)
     money.to_end(challenge)
     money.closes(challenge)
     money.requested(challenge)
@@ -155,7 +155,7 @@ def test_the_frozen_top_of_a_competition_wins_in_one_proof_transaction(money: Mo
 def test_a_provisional_ranking_binds_nobody(money: Money) -> None:
     challenge = money.challenge([ALICE, BOB], proof_window_s=4 * HOUR)
     competitive(money, challenge, 1)
-    money.passes(challenge, BOB, score=9, final_when="ends_at")
+    money.passes(challenge, BOB, score=9, final_when="ends_at", proved=True)
     money.to_end(challenge)
     money.closes(challenge)
     assert ranking_state(money) == "provisional"

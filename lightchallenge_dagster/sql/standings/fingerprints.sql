@@ -36,22 +36,25 @@ with entries as (
       join pipeline.chain_challenges k
         on k.challenge_id = any(e.challenge_ids) and k.status = 'Finalized'
       left join pipeline.challenge_plans p on p.challenge_id = k.challenge_id
+), passes as materialized (
+    select o.challenge_id, lower(o.subject) as subject, bool_or(o.pass) as pass
+      from public.verdicts o
+     where o.challenge_id in (select challenge_id from finalized)
+     group by o.challenge_id, lower(o.subject)
 ), challenge_hash as (
     select f.season_id,
-           md5(string_agg(concat_ws(' ', f.competition_id, f.challenge_id, t.subject,
-                                    w.subject is not null
-                                    and case f.mode when 'competitive' then coalesce(r.winner, false)
-                                             else coalesce(v.pass, false) end),
-                          ',' order by f.competition_id, f.challenge_id, t.subject collate "C")) as hash
+           concat_ws(' ', count(*), sum(hashtextextended(
+               row(f.competition_id, f.challenge_id, t.subject,
+                   w.subject is not null
+                   and case f.mode when 'competitive' then coalesce(r.winner, false)
+                            else coalesce(v.pass, false) end)::text, 0)::numeric)) as hash
       from finalized f
       join pipeline.stakes t on t.challenge_id = f.challenge_id and t.amount_wei > 0
       left join pipeline.chain_winners w
         on w.challenge_id = f.challenge_id and w.subject = t.subject
       left join public.rankings r
         on r.challenge_id = f.challenge_id and r.subject = t.subject and r.state <> 'provisional'
-      left join lateral (select bool_or(o.pass) as pass from public.verdicts o
-                          where o.challenge_id = f.challenge_id
-                            and lower(o.subject) = t.subject) v on true
+      left join passes v on v.challenge_id = f.challenge_id and v.subject = t.subject
      group by f.season_id
 ), entry_hash as (
     select season_id,
