@@ -91,10 +91,10 @@ def _packed(frame: pl.DataFrame) -> pl.Series | None:
     for part in parts.columns:
         low, high = cast("int", parts[part].min()), cast("int", parts[part].max())
         width = (high - low).bit_length()
-        key = key * _int128(1 << width) + (pl.col(part) - _int128(low))
         bits += width
         if bits > _KEY_BITS:
             return None
+        key = key * _int128(1 << width) + (pl.col(part) - _int128(low))
     return parts.select(key).to_series()
 
 
@@ -124,7 +124,8 @@ def _whole_scores(score: pl.Series) -> pl.Series | None:
     for places in (0, 2, 6):
         if places < kind.scale:
             coarse = score.cast(pl.Decimal(38, places), strict=False)
-            if coarse.cast(kind).eq_missing(score).all():
+            # Rounded up, a score at the very end may not fit any more: then it is not the same.
+            if coarse.cast(kind, strict=False).eq_missing(score).all():
                 return coarse.to_physical()
     return score.to_physical()
 
@@ -175,31 +176,24 @@ def _refuse(frame: pl.DataFrame, condition: pl.Expr, complaint: str) -> None:
 
 
 def unrankable(entries: pl.DataFrame) -> dict[int, str]:
-    """Challenges with a wallet that has no place in an order or no evidence, and which.
+    """Challenges with a wallet that has no place in an order, and why it has none.
 
-    ``entries`` holds ``challenge_id``, ``subject``, ``score`` as text, and ``lost_evidence``: the
-    hash of evidence that a verdict names and that is not there, else null.
+    ``entries`` holds ``challenge_id``, ``subject``, ``score`` as text, and ``created_at``.
     """
     times = pl.len().over("challenge_id", "subject")
     complaint = (
-        pl.when(~pl.col("score").str.contains(r"^-?\d+(\.\d+)?$"))
+        pl.when(~pl.col("score").str.contains(r"^-?[0-9]+(\.[0-9]+)?$"))
         .then(pl.format("wallet {} has the score {}, no number", "subject", "score"))
-        .when(~pl.col("score").str.contains(rf"^-?\d{{1,{_DIGITS}}}(\.\d{{1,{_DIGITS}}})?$"))
+        .when(~pl.col("score").str.contains(rf"^-?[0-9]{{1,{_DIGITS}}}(\.[0-9]{{1,{_DIGITS}}})?$"))
         .then(
             pl.format(
                 "wallet {} has a score of more digits than can be compared exactly", "subject"
             )
         )
+        .when(pl.col("created_at").is_null())
+        .then(pl.format("wallet {} has no time at which it submitted", "subject"))
         .when(times > 1)
         .then(pl.format("wallet {} has {} verdicts, spelled differently", "subject", times))
-        .when(pl.col("lost_evidence").is_not_null())
-        .then(
-            pl.format(
-                "wallet {} has a verdict on evidence that is not there: {}",
-                "subject",
-                "lost_evidence",
-            )
-        )
     )
     first = (
         entries.select("challenge_id", "subject", complaint.alias("complaint"))
@@ -212,8 +206,13 @@ def unrankable(entries: pl.DataFrame) -> dict[int, str]:
 
 
 def exact_scores(entries: pl.DataFrame) -> pl.DataFrame:
-    """``entries`` with their text scores as decimals; ``unrankable`` ones must be left out."""
-    return entries.with_columns(pl.col("score").cast(pl.Decimal(2 * _DIGITS, _DIGITS)))
+    """``entries`` with their text scores as decimals, and as ``score_text`` as they were.
+
+    Raises ``polars.exceptions.InvalidOperationError`` where ``unrankable`` ones are among them.
+    """
+    return entries.with_columns(
+        pl.col("score").cast(pl.Decimal(2 * _DIGITS, _DIGITS)), pl.col("score").alias("score_text")
+    )
 
 
 def not_conserved(ranked: pl.DataFrame) -> dict[int, str]:

@@ -12,7 +12,7 @@ from sqlalchemy import text
 
 from lightchallenge_dagster.steps.judge import judge_wallets
 from lightchallenge_dagster.storage import frames, rankings, verdicts
-from lightchallenge_dagster.storage.rankings import PendingRanking, RankingState, Unsound
+from lightchallenge_dagster.storage.rankings import OpenRanking, RankingState, Unsound
 
 if TYPE_CHECKING:
     import polars as pl
@@ -55,7 +55,7 @@ class RankReport:
 def pending(engine: Engine, chain_now: datetime) -> dict[str, int]:
     """Challenges to rank or close at ``chain_now``, counted by partition; empty when idle."""
     with engine.connect() as connection:
-        return dict(Counter(row.partition_key for row in rankings.pending(connection, chain_now)))
+        return dict(Counter(key for _, key in rankings.pending(connection, chain_now)))
 
 
 def rank(engine: Engine, partition: str, chain_now: datetime) -> RankReport:
@@ -70,24 +70,25 @@ def rank(engine: Engine, partition: str, chain_now: datetime) -> RankReport:
 
     with engine.begin() as connection:
         frames.roomy(connection)
+        rankings.lock(connection)
         verdicts.lock(connection, partition)
-        due = rankings.pending(connection, chain_now, partition_key=partition, retry=True)
-        limits = _limits(connection, due, chain_now)
-        judged = _judge_what_closes(connection, due, limits, chain_now)
-        if judged:
-            due = rankings.pending(connection, chain_now, partition_key=partition, retry=True)
-        entries = _in_time(
-            rankings.candidates(connection, (row.challenge_id for row in due)), limits
-        )
+        found = rankings.open_rankings(connection, chain_now, partition)
+        limits = _limits(connection, found, chain_now)
+        judged = _judge_what_closes(connection, found, limits, chain_now)
+        entries = rankings.candidates(connection, (row.challenge_id for row in found))
+        entered = _sums(entries)
+        hashes = rankings.hashes(connection, found, entered)
+        due = [row for row in found if _is_due(row, hashes[row.challenge_id], entered)]
+        entries = _in_time(_of(entries, due), limits)
         problems = rules.unrankable(entries)
         ranked = rules.rank(rules.exact_scores(_without(entries, problems)))
-        problems |= rules.not_conserved(ranked)
+        problems |= rules.not_conserved(ranked) | _unproved(connection, due, ranked)
         good = [row for row in due if row.challenge_id not in problems]
         rows = _stored(_without(ranked, problems), good)
         inserted, changed, removed = rankings.save(
             connection, [row.challenge_id for row in good], rows
         )
-        rankings.remember(connection, _states(due, problems, rows))
+        rankings.remember(connection, _states(due, hashes, problems, rows))
         closed = [row.challenge_id for row in good if row.closing]
         mirrored = rankings.mirror(connection, closed) if closed else 0
         unsound, verified, mismatched = _verify(connection, partition, closed)
@@ -114,7 +115,7 @@ def rank(engine: Engine, partition: str, chain_now: datetime) -> RankReport:
 
 
 def _limits(
-    connection: Connection, due: Sequence[PendingRanking], chain_now: datetime
+    connection: Connection, due: Sequence[OpenRanking], chain_now: datetime
 ) -> dict[int, datetime]:
     """By our clock, until when evidence counts in each challenge that closes.
 
@@ -138,7 +139,7 @@ def _limits(
 
 def _judge_what_closes(
     connection: Connection,
-    due: Sequence[PendingRanking],
+    due: Sequence[OpenRanking],
     limits: dict[int, datetime],
     chain_now: datetime,
 ) -> int:
@@ -153,6 +154,52 @@ def _judge_what_closes(
         judge_wallets(connection, waiting, chain_now)
         judged += len(waiting)
     return judged
+
+
+def _sums(entries: pl.DataFrame) -> dict[int, tuple[int, int]]:
+    """Number of entrants and the sum of their ``pipeline.ranking_entry``, by challenge."""
+    import polars as pl
+
+    entry = pl.col("inputs_hash").str.slice(0, 15).str.to_integer(base=16).cast(pl.Int128)
+    sums = entries.group_by("challenge_id").agg(pl.len(), entry.sum())
+    return {challenge_id: (count, entry) for challenge_id, count, entry in sums.iter_rows()}
+
+
+def _is_due(ranking: OpenRanking, inputs_hash: str, entered: Collection[int]) -> bool:
+    """Whether a ranking has to be made: it closes, was quarantined, or its inputs have changed.
+
+    One that nobody entered is not begun before it closes.
+    """
+    if ranking.closing or ranking.problem is not None:
+        return True
+    return ranking.ranked_from != inputs_hash and (ranking.known or ranking.challenge_id in entered)
+
+
+def _unproved(
+    connection: Connection, due: Sequence[OpenRanking], ranked: pl.DataFrame
+) -> dict[int, str]:
+    """Closing challenges with a winner that nobody could explain to whoever loses by it."""
+    lost = {
+        (challenge_id, subject): proof
+        for challenge_id, subject, proof in rankings.unproved(
+            connection, (row.challenge_id for row in due if row.closing)
+        )
+    }
+    if not lost:
+        return {}
+    won = ranked.filter("winner").select("challenge_id", "subject").rows()
+    return {
+        challenge_id: f"wallet {subject} would win by a verdict on evidence that is not there: "
+        f"{lost[challenge_id, subject]}"
+        for challenge_id, subject in won
+        if (challenge_id, subject) in lost
+    }
+
+
+def _of(entries: pl.DataFrame, chosen: Sequence[OpenRanking]) -> pl.DataFrame:
+    import polars as pl
+
+    return entries.filter(pl.col("challenge_id").is_in([row.challenge_id for row in chosen]))
 
 
 def _in_time(entries: pl.DataFrame, limits: dict[int, datetime]) -> pl.DataFrame:
@@ -173,7 +220,7 @@ def _without(rows: pl.DataFrame, challenge_ids: Collection[int]) -> pl.DataFrame
     return rows.filter(~pl.col("challenge_id").is_in(list(challenge_ids)))
 
 
-def _stored(ranked: pl.DataFrame, good: Sequence[PendingRanking]) -> pl.DataFrame:
+def _stored(ranked: pl.DataFrame, good: Sequence[OpenRanking]) -> pl.DataFrame:
     """The rows of ``public.rankings``."""
     import polars as pl
 
@@ -183,16 +230,20 @@ def _stored(ranked: pl.DataFrame, good: Sequence[PendingRanking]) -> pl.DataFram
         "challenge_id",
         "subject",
         "rank",
-        "score",
+        pl.col("score_text").alias("score"),
         "winner",
         pl.col("created_at").alias("tie_break_at"),
         "top_n",
         state.otherwise(pl.lit("provisional")).alias("state"),
+        "inputs_hash",
     )
 
 
 def _states(
-    due: Sequence[PendingRanking], problems: dict[int, str], rows: pl.DataFrame
+    due: Sequence[OpenRanking],
+    hashes: dict[int, str],
+    problems: dict[int, str],
+    rows: pl.DataFrame,
 ) -> list[RankingState]:
     import polars as pl
 
@@ -202,7 +253,7 @@ def _states(
         RankingState(
             challenge_id=row.challenge_id,
             state="closed" if row.closing and problem is None else "provisional",
-            inputs_hash=row.inputs_hash,
+            inputs_hash=hashes[row.challenge_id],
             ranked=ranked.get(row.challenge_id, (0, 0))[0],
             winners=ranked.get(row.challenge_id, (0, 0))[1],
             problem=problem,
@@ -225,7 +276,7 @@ def _verify(
         return [], 0, ()
     unsound = rankings.unsound(connection, partition, but=just_closed)
     challenge_ids: list[int] = stored["challenge_id"].unique().to_list()
-    entries = rankings.candidates(connection, challenge_ids)
+    entries = rankings.candidates(connection, challenge_ids, settled=True)
     again = rules.rank(rules.exact_scores(_without(entries, rules.unrankable(entries))))
     kept = stored.drop_nulls("subject")
     pair = ["challenge_id", "subject"]
@@ -259,7 +310,11 @@ def _why_unsound(ranking: Unsound) -> str:
         return f"{its} {ranking.won} winners where {ranking.due} are due"
     if ranking.undue is not None:
         return f"{its} {ranking.undue} win without the rank or the score for it"
-    return f"{its} a row of {ranking.altered} that is not what its inputs_hash was made from"
+    if ranking.misplaced is not None:
+        return f"{its} {ranking.misplaced} in a place that is not its own"
+    if ranking.altered is not None:
+        return f"{its} a row of {ranking.altered} that is not what its inputs_hash was made from"
+    return f"{its} a row of {ranking.open} that says it has not closed"
 
 
 def _listed(wallets: pl.DataFrame) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass, fields
 from datetime import datetime
 from decimal import Decimal
@@ -17,18 +17,29 @@ if TYPE_CHECKING:
     import polars as pl
     from sqlalchemy import Connection
 
+_ANY_STORED = text("""
+    select exists (select 1 from public.rankings
+                    where challenge_id = any(cast(:challenge_ids as bigint[])))
+""")
+_LOCK = text("select pg_advisory_xact_lock(hashtextextended('rankings', 0))")
 _STATE = text("select state from pipeline.ranking_states where challenge_id = :challenge_id")
 
 
 @dataclass(frozen=True, slots=True)
-class PendingRanking:
-    """A competitive challenge whose ranking is out of date, or has to close now."""
+class OpenRanking:
+    """A competitive challenge whose ranking may still change, and from what it was last made.
+
+    ``ranked_from`` is null, and ``known`` false, where it was not ranked yet. ``closing``: its time
+    has come. With a ``problem`` it is quarantined.
+    """
 
     challenge_id: int
-    partition_key: str
-    closing: bool
-    inputs_hash: str
+    top_n: int
     ranking_closes_at: datetime | None
+    ranked_from: str | None
+    problem: str | None
+    known: bool
+    closing: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +59,12 @@ class RankingState:
 
 @dataclass(frozen=True, slots=True)
 class Unsound:
-    """A closed or frozen ranking whose stored rows are not the ranking that was closed.
+    """A closed or frozen ranking that pays nobody (``pipeline.settled_rankings``).
 
     It closed with ``ranked`` wallets and ``winners``; ``stored`` and ``won`` are there now, and
     ``due`` would have to win. ``undue`` is a wallet that wins without rank or score for it,
-    ``altered`` one whose row is not what its ``inputs_hash`` was made from.
+    ``misplaced`` one whose rank is not its place, ``altered`` one whose row is not what its
+    ``inputs_hash`` was made from, ``open`` one whose row has not closed.
     """
 
     challenge_id: int
@@ -63,7 +75,9 @@ class Unsound:
     won: int
     due: int
     undue: str | None
+    misplaced: str | None
     altered: str | None
+    open: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,36 +96,44 @@ class Winner:
     rank: int | None
 
 
-def pending(
-    connection: Connection,
-    chain_now: datetime,
-    *,
-    partition_key: str | None = None,
-    challenge_ids: Sequence[int] | None = None,
-    retry: bool = False,
-) -> list[PendingRanking]:
-    """Provisional rankings that are out of date or have to close at ``chain_now``.
+def lock(connection: Connection) -> None:
+    """Wait for whoever else ranks, until the transaction ends.
 
-    With ``retry`` also quarantined ones whose inputs have not changed since.
+    One lock for all: a challenge that moves to another day would escape a lock of its day.
+    """
+    connection.execute(_LOCK)
+
+
+def pending(connection: Connection, chain_now: datetime) -> list[tuple[int, str]]:
+    """Rankings that are out of date or have to close at ``chain_now``: challenge and partition.
+
+    For sensors: it reads entries and hashes only.
     """
     rows = connection.execute(
-        text(sql.load("rank/pending")),
-        {
-            "chain_now": chain_now,
-            "partition_key": partition_key,
-            "challenge_ids": challenge_ids,
-            "retry": retry,
-        },
+        text(sql.load("rank/pending")), {"chain_now": chain_now, "partition_key": None}
     )
-    return [PendingRanking(**row) for row in rows.mappings()]
+    return [(row.challenge_id, row.partition_key) for row in rows]
 
 
-def candidates(connection: Connection, challenge_ids: Iterable[int]) -> pl.DataFrame:
+def open_rankings(
+    connection: Connection, chain_now: datetime, partition_key: str
+) -> list[OpenRanking]:
+    """The partition's rankings that are not closed yet, as they stand at ``chain_now``."""
+    rows = connection.execute(
+        text(sql.load("rank/open")), {"chain_now": chain_now, "partition_key": partition_key}
+    )
+    return [OpenRanking(*row) for row in rows]
+
+
+def candidates(
+    connection: Connection, challenge_ids: Iterable[int], *, settled: bool = False
+) -> pl.DataFrame:
     """Who is ranked in these competitive challenges: stake on chain, a pass of their own, a score.
 
     ``challenge_id`` (i64), ``subject`` (lowercase), ``score`` (text: a numeric may be anything),
     ``created_at`` (datetime, UTC, when the evidence was submitted), ``top_n`` (i64) and
-    ``lost_evidence``: the hash of the verdict's evidence where that is not there, else null.
+    ``inputs_hash`` of its row. ``settled``: of closed rankings, whose losers' own pass is kept
+    beside the outcome.
     """
     import polars as pl
 
@@ -119,17 +141,48 @@ def candidates(connection: Connection, challenge_ids: Iterable[int]) -> pl.DataF
         entries = frames.read(
             connection,
             sql.load("rank/candidates"),
-            {"challenge_ids": sorted(set(challenge_ids))},
+            {"challenge_ids": sorted(set(challenge_ids)), "settled": settled},
             {
                 "challenge_id": pl.Int64,
                 "subject": pl.String,
                 "score": pl.String,
                 "created_at": pl.Int64,
                 "top_n": pl.Int64,
-                "lost_evidence": pl.String,
+                "inputs_hash": pl.String,
             },
         )
     return entries.with_columns(pl.from_epoch("created_at", "us").dt.replace_time_zone("UTC"))
+
+
+def unproved(connection: Connection, challenge_ids: Iterable[int]) -> list[tuple[int, str, str]]:
+    """Verdicts to be ranked whose evidence is not there: challenge, wallet, evidence_hash."""
+    with frames.joined_whole(connection):
+        rows = connection.execute(
+            text(sql.load("rank/unproved")), {"challenge_ids": sorted(set(challenge_ids))}
+        ).all()
+    return [(row.challenge_id, row.subject, row.evidence_hash) for row in rows]
+
+
+def hashes(
+    connection: Connection, rankings: Sequence[OpenRanking], entries: Mapping[int, tuple[int, int]]
+) -> dict[int, str]:
+    """What each ranking would be made from now, by ``pipeline.ranking_hash``.
+
+    ``entries`` are the number of entrants and the sum of their ``pipeline.ranking_entry``, by
+    challenge.
+    """
+    sums = [entries.get(one.challenge_id, (0, 0)) for one in rankings]
+    rows = connection.execute(
+        text(sql.load("rank/hashes")),
+        {
+            "challenge_ids": [one.challenge_id for one in rankings],
+            "top_ns": [one.top_n for one in rankings],
+            "closings": [one.closing for one in rankings],
+            "entrants": [entrants for entrants, _ in sums],
+            "entries": [str(entry) for _, entry in sums],
+        },
+    )
+    return {row.challenge_id: row.inputs_hash for row in rows}
 
 
 def save(
@@ -137,26 +190,25 @@ def save(
 ) -> tuple[int, int, int]:
     """Make the rankings of ``challenge_ids`` exactly ``rows``: (inserted, changed, removed).
 
-    ``rows`` holds ``challenge_id``, ``subject``, ``rank``, ``score``, ``winner``,
-    ``tie_break_at``, ``top_n`` and ``state``. Each row is stored with
-    ``pipeline.ranking_inputs_hash`` of what it was made from.
+    ``rows`` holds ``challenge_id``, ``subject``, ``rank``, ``score``, ``winner``, ``tie_break_at``,
+    ``top_n``, ``state`` and ``inputs_hash``.
     """
+    challenges = {"challenge_ids": list(challenge_ids)}
+    if not connection.execute(_ANY_STORED, challenges).scalar_one():
+        return frames.write(connection, "public.rankings", rows), 0, 0
     bulk.stage(
         connection,
         "staged_rankings",
         "challenge_id bigint, subject text, rank integer, score numeric, winner boolean,"
-        " tie_break_at timestamptz, top_n integer, state text",
+        " tie_break_at timestamptz, top_n integer, state text, inputs_hash text",
     )
     frames.write(connection, "staged_rankings", rows)
     connection.execute(text("analyze staged_rankings"))
-    written = tuple(
-        connection.execute(
-            text(sql.load(f"rank/{change}")), {"challenge_ids": list(challenge_ids)}
-        ).rowcount
+    removed, changed, inserted = (
+        connection.execute(text(sql.load(f"rank/{change}")), challenges).rowcount
         for change in ("remove", "update", "insert")
     )
     connection.execute(text("drop table staged_rankings"))
-    removed, changed, inserted = written
     return inserted, changed, removed
 
 
@@ -176,9 +228,10 @@ def remember(connection: Connection, states: Sequence[RankingState]) -> None:
 
 def mirror(connection: Connection, challenge_ids: Sequence[int]) -> int:
     """Write the outcome of closed rankings into ``verdicts.pass`` and ``metadata.ranking``."""
-    return connection.execute(
-        text(sql.load("rank/mirror")), {"challenge_ids": list(challenge_ids)}
-    ).rowcount
+    with frames.joined_whole(connection):
+        return connection.execute(
+            text(sql.load("rank/mirror")), {"challenge_ids": list(challenge_ids)}
+        ).rowcount
 
 
 def settled(connection: Connection, partition_key: str, *, but: Sequence[int]) -> pl.DataFrame:
@@ -198,7 +251,7 @@ def settled(connection: Connection, partition_key: str, *, but: Sequence[int]) -
 
 
 def unsound(connection: Connection, partition_key: str, *, but: Sequence[int]) -> list[Unsound]:
-    """The partition's closed and frozen rankings that nothing is paid from; without ``but``."""
+    """The partition's closed and frozen rankings that pay nobody; without ``but``."""
     rows = connection.execute(
         text(sql.load("rank/unsound")), {"partition_key": partition_key, "but": list(but)}
     )

@@ -72,13 +72,13 @@ def test_the_best_top_n_win_provisionally_and_then_nothing_is_pending(database: 
 def test_ranking_again_on_unchanged_data_writes_no_row(database: Engine) -> None:
     race(database, 5, 20, 10)
     bring_up_to_date(database, DURING)
-    before = build.rows(database, "select xmin::text, * from public.rankings order by 2")
+    before = build.rows(database, "select xmin::text, * from public.rankings order by 2, 3")
     assert bring_up_to_date(database, DURING) == RankReport(partition=DAY)
     build.execute(database, "update pipeline.ranking_states set inputs_hash = 'older'")
     assert bring_up_to_date(database, DURING) == RankReport(
         partition=DAY, challenges=1, ranked=3, winners=2, unchanged=3
     )
-    assert build.rows(database, "select xmin::text, * from public.rankings order by 2") == before
+    assert build.rows(database, "select xmin::text, * from public.rankings order by 2, 3") == before
 
 
 def test_only_rows_that_differ_are_written(database: Engine) -> None:
@@ -194,14 +194,14 @@ def test_a_loser_of_a_closed_ranking_is_still_in_it_when_it_is_verified(database
 def test_better_evidence_after_the_close_does_not_change_who_wins(database: Engine) -> None:
     race(database, 5, 20, 10)
     bring_up_to_date(database, CLOSES)
-    before = build.rows(database, "select xmin::text, * from public.rankings order by 2")
+    before = build.rows(database, "select xmin::text, * from public.rankings order by 2, 3")
     kept = build.rows(database, "select * from public.verdicts order by subject")
     build.evidence(database, 7, A, [run(500)], at=CLOSES + timedelta(minutes=1))
     build.evidence(database, 7, D, [run(900)], at=CLOSES + timedelta(minutes=1))
     build.stake(database, 7, D)
     late = CLOSES + timedelta(minutes=2)
     report = bring_up_to_date(database, late)
-    assert build.rows(database, "select xmin::text, * from public.rankings order by 2") == before
+    assert build.rows(database, "select xmin::text, * from public.rankings order by 2, 3") == before
     assert winners(database, late) == [(7, B), (7, C)]
     assert (
         build.rows(
@@ -448,12 +448,12 @@ def test_a_frozen_ranking_is_only_verified(database: Engine) -> None:
     race(database, 5, 20)
     bring_up_to_date(database, CLOSES)
     freeze(database)
-    before = build.rows(database, "select xmin::text, * from public.rankings order by 2")
+    before = build.rows(database, "select xmin::text, * from public.rankings order by 2, 3")
     build.execute(database, "update public.verdicts set score = 99 where subject = :a", a=A)
     build.execute(database, "update pipeline.challenge_plans set top_n = 1")
     report = rank.rank(database, DAY, DEADLINE)
     assert report.mismatched == (f"challenge 7: frozen with {A}, {B}, would now be {A}",)
-    assert build.rows(database, "select xmin::text, * from public.rankings order by 2") == before
+    assert build.rows(database, "select xmin::text, * from public.rankings order by 2, 3") == before
 
 
 def test_a_deadline_moved_after_the_close_does_not_open_it_again(database: Engine) -> None:

@@ -12,7 +12,8 @@ with latest as (
      where (cast(:partition_key as text) is null
             or coalesce(p.partition_key, 'unscheduled') = :partition_key)
        and (cast(:challenge_ids as bigint[]) is null or e.challenge_id = any(:challenge_ids))
-       and (cast(:until as timestamptz) is null or e.created_at <= :until)
+       and (cast(:until as timestamptz) is null
+            or greatest(e.created_at, e.updated_at) <= :until)
      order by e.challenge_id, lower(e.subject), lower(e.provider), e.created_at desc, e.id desc
 ), inputs as (
     select l.challenge_id, l.subject, l.partition_key, array_agg(l.id) as evidence_ids,

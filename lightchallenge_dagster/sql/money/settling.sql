@@ -16,7 +16,7 @@ select k.challenge_id,
   join public.challenges c on c.id = k.challenge_id
   left join public.aivm_jobs j on j.challenge_id = k.challenge_id
   left join pipeline.inference_requests r
-    on r.task_id = coalesce(j.task_id, lower(c.proof #>> '{taskBinding,taskId}'))
+    on r.task_id = lower(coalesce(j.task_id, c.proof #>> '{taskBinding,taskId}'))
  where k.status = 'Active'
    and k.proof_deadline_ts >= :chain_now_ts
    and (r.request_id is not null

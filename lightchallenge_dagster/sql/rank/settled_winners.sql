@@ -2,23 +2,9 @@
 -- challenge's mode was set to since. A closed ranking whose stored rows are not the ranking that was
 -- closed (winners added, removed or without a score) pays nobody.
 with sound as (
-    select t.challenge_id
-      from pipeline.ranking_states t
-      left join public.rankings r on r.challenge_id = t.challenge_id
-     where t.state in ('closed', 'frozen')
-       and t.challenge_id = any(cast(:challenge_ids as bigint[]))
-     group by t.challenge_id, t.ranked, t.winners
-    having count(r.id) = t.ranked
-       and count(*) filter (where r.winner) = t.winners
-       -- NaN and infinity are above everything.
-       and t.winners = least(coalesce(max(r.top_n), 0),
-                             count(*) filter (where r.score > 0 and r.score < 1e19))
-       and not coalesce(bool_or(r.winner and (r.rank > r.top_n or r.score is null or r.score <= 0
-                                              or r.score >= 1e19)),
-                        false)
-       and not coalesce(bool_or(r.inputs_hash <> pipeline.ranking_inputs_hash(
-                                    r.subject, r.score, r.tie_break_at, r.top_n)),
-                        false)
+    select o.challenge_id
+      from pipeline.settled_rankings o
+     where o.sound and o.challenge_id = any(cast(:challenge_ids as bigint[]))
 )
 select r.challenge_id, r.subject, r.score, v.evidence_hash, v.updated_at, r.rank
   from sound o
