@@ -11,19 +11,17 @@ from typing import TYPE_CHECKING
 
 from lightchallenge_dagster.steps.judging import Case, Chunk, Finding, holds_recognised, judges
 from lightchallenge_dagster.storage import frames, plans, verdicts
+from lightchallenge_dagster.storage.staged_verdicts import Judged, StagedVerdicts, Stored
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
-    from lightchallenge_dagster.storage.verdicts import EvidenceRow, Judged, Pending, Stored
+    from lightchallenge_dagster.storage.verdicts import EvidenceRow, Pending
 
 Wallet = tuple[int, str]
 
 #: Wallets that one process judges at a time.
 CHUNK = 250
-
-#: Verdicts that are stored at a time.
-BATCH = 5_000
 
 #: Wallets below which another process costs more than it saves.
 WORTH_A_PROCESS = 2_500
@@ -108,23 +106,21 @@ def judge_wallets(
     """Judge these wallets from the evidence rows they name, and store what came of it.
 
     Counts evidence rows ``read``, wallets ``judged``, and of those ``passed`` and ``final``. What
-    is in memory does not grow with the wallets: they are read, judged and stored batch by batch.
+    is in memory does not grow with the wallets.
     """
     counts: Counter[str] = Counter()
-    stored = verdicts.Stored()
-    batch: list[Judged] = []
+    if not wallets:
+        return counts, Stored()
+    staged = StagedVerdicts(connection)
     with judges(processes) as judged_by:
         for chunk, findings in judged_by(_chunks(connection, wallets, chain_now)):
-            batch += _judged(connection, chunk, findings)
+            rows = _judged(connection, chunk, findings)
+            staged.add(rows)
             counts["read"] += sum(len(case.evidence) for case in chunk.cases)
-            counts["judged"] += len(findings)
+            counts["judged"] += len(rows)
             counts["passed"] += sum(finding.passed for finding in findings)
             counts["final"] += sum(finding.final for finding in findings)
-            if len(batch) >= BATCH:
-                stored += verdicts.store(connection, batch, overwrite_settled=overwrite_settled)
-                batch = []
-    stored += verdicts.store(connection, batch, overwrite_settled=overwrite_settled)
-    return counts, stored
+    return counts, staged.store(overwrite_settled=overwrite_settled)
 
 
 def _processes(wallets: int) -> int:
@@ -157,9 +153,12 @@ def _judged(connection: Connection, chunk: Chunk, findings: Sequence[Finding]) -
     rows: list[Judged] = []
     for case, finding in zip(chunk.cases, findings, strict=True):
         wallet = case.wallet
+        # Deleted while it was judged: there is nothing left to stand for the verdict.
+        if (wallet.challenge_id, wallet.subject) not in submitted:
+            continue
         first, submitted_at = submitted[wallet.challenge_id, wallet.subject]
         rows.append(
-            verdicts.Judged(
+            Judged(
                 challenge_id=wallet.challenge_id,
                 subject=wallet.subject,
                 passed=finding.passed,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
+import threading
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -133,13 +135,26 @@ def judges(processes: int) -> Generator[Judges]:
         return
     context = multiprocessing.get_context("spawn")
     try:
-        with ProcessPoolExecutor(processes, mp_context=context) as pool:
+        with ProcessPoolExecutor(processes, context, _end_with_parent) as pool:
             yield lambda chunks: _judge_in(pool, chunks, 2 * processes)
     except BrokenProcessPool as error:
         raise TransientError(
             "a judging process died; nothing was stored, and the next run judges again. If it "
             "keeps dying, look for the kernel's out-of-memory killer"
         ) from error
+
+
+def _end_with_parent() -> None:
+    """Have this process end when the one that started it does, also when that one is killed."""
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _judge_here(chunks: Iterable[Chunk]) -> Iterator[tuple[Chunk, list[Finding]]]:

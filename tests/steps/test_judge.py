@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import multiprocessing
+import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from sqlalchemy import Engine, text
 
 from lightchallenge_dagster.errors import TransientError
-from lightchallenge_dagster.steps import judge
+from lightchallenge_dagster.steps import judge, judging
 from lightchallenge_dagster.steps.judge import JudgeReport
 from lightchallenge_dagster.steps.plan import PlanPolicy, refresh_plans
 from lightchallenge_dagster.storage import rankings
@@ -409,7 +413,6 @@ def test_several_processes_judge_like_one(
     database: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(judge, "CHUNK", 3)
-    monkeypatch.setattr(judge, "BATCH", 6)
     crowd(database, 20)
     report = judged(database, processes=2)
     assert (report.read, report.judged, report.inserted, report.passed) == (20, 20, 20, 16)
@@ -424,7 +427,6 @@ def test_a_judging_process_that_is_killed_takes_the_whole_batch_back(
     database: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(judge, "CHUNK", 1)
-    monkeypatch.setattr(judge, "BATCH", 1)
     crowd(database, 30)
 
     def kill_one() -> None:
@@ -458,3 +460,68 @@ def test_numbers_that_one_parser_refuses_are_read_by_the_other(
     judged(database)
     ((passed, score),) = verdicts(database, "pass, score")
     assert (passed, score) == (True, Decimal(6))
+
+
+_PARENT = """
+import sys, time
+from lightchallenge_dagster.steps.judging import judges
+from lightchallenge_dagster.steps.judging import Chunk
+from datetime import UTC, datetime
+
+if __name__ == "__main__":
+    import multiprocessing
+
+    with judges(2) as judged_by:
+        list(judged_by(Chunk([], [], datetime.now(UTC)) for _ in range(8)))
+        print(*[child.pid for child in multiprocessing.active_children()], flush=True)
+        time.sleep(60)
+"""
+
+
+def test_judging_processes_end_with_a_run_that_is_killed(tmp_path: Path) -> None:
+    script = tmp_path / "parent.py"
+    script.write_text(_PARENT, encoding="utf-8")
+    with subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True) as run:
+        assert run.stdout is not None
+        workers = [psutil.Process(int(pid)) for pid in run.stdout.readline().split()]
+        assert workers
+        run.kill()
+    _, alive = psutil.wait_procs(workers, timeout=30)
+    assert alive == []
+
+
+def test_evidence_that_is_deleted_while_it_is_judged_stops_nobody(
+    database: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    crowd(database, 3)
+    judge_chunk = judging.judge_chunk
+
+    def meanwhile(chunk: judging.Chunk) -> list[judging.Finding]:
+        build.execute(database, "delete from public.evidence where subject = :a", a=A)
+        return judge_chunk(chunk)
+
+    monkeypatch.setattr(judging, "judge_chunk", meanwhile)
+    assert judged(database, processes=1).inserted == 2
+    assert [row[0] for row in verdicts(database)] == [B, C]
+    assert judge.pending(database) == {}
+
+
+def test_judging_locks_no_verdict_before_all_are_judged(
+    database: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever binds a winner takes the row's lock, and must not wait for a day's judgement."""
+    monkeypatch.setattr(judge, "CHUNK", 1)
+    crowd(database, 3)
+    judged(database)
+    looked: list[int] = []
+    judge_chunk = judging.judge_chunk
+
+    def look(chunk: judging.Chunk) -> list[judging.Finding]:
+        with database.begin() as connection:
+            query = "select count(*) from (select 1 from public.verdicts for update nowait) v"
+            looked.append(connection.execute(text(query)).scalar_one())
+        return judge_chunk(chunk)
+
+    monkeypatch.setattr(judging, "judge_chunk", look)
+    assert judged(database, full=True, processes=1).unchanged == 3
+    assert looked == [3, 3, 3]
