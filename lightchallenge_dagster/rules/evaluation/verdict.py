@@ -16,7 +16,7 @@ from .config import PREVIEW, ChallengeConfig
 from .fitness import judge_fitness
 from .gaming import judge_gaming
 from .matches import Match, read_matches
-from .numbers import EXACT, as_json
+from .numbers import EXACT, LIMIT, as_json, in_words
 from .outcome import FinalWhen, Outcome, counted
 from .parsing import quoted
 from .sifting import Sifted, within, without_repeats
@@ -222,11 +222,24 @@ def _judge_one(
     # neither stops the others nor waits in the queue for ever (RULES.md "Which evidence").
     try:
         with localcontext(EXACT):
-            return evaluator, _judge(row, evaluator, config, accepted)
+            return evaluator, _bounded(_judge(row, evaluator, config, accepted))
     except Exception as error:  # noqa: BLE001
         kind = type(error).__name__
         reason = f"The evidence could not be evaluated ({kind}); please tell support."
         return evaluator, Outcome(False, None, (reason,), {"error": quoted(str(error))})
+
+
+def _bounded(outcome: Outcome) -> Outcome:
+    """``outcome``, or a fail without a score where its score is beyond any measurement.
+
+    Possible records can add up to it. The ranking refuses so many digits, so that one such score
+    would hold back everybody else's.
+    """
+    score = outcome.score
+    if score is None or score < LIMIT:
+        return outcome
+    reason = f"The score would be {in_words(score)}; {in_words(LIMIT)} or more is no measurement."
+    return Outcome(False, None, (reason,), outcome.breakdown)
 
 
 def _judge(

@@ -1231,6 +1231,13 @@ GAMING = [
         games(mode="competitive", period={"end": "2026-03-01"}), PLAYED, True, "0",
     ),
     game(
+        "records that add up to more than any measurement have no score, in competitive mode too",
+        games(mode="competitive", competitiveMetric="kills"),
+        [match(match_id=each, kills=9 * 10**17) for each in (1, 2)], False, None,
+        "The score would be 1,800,000,000,000,000,000; 1,000,000,000,000,000,000 or more is no "
+        "measurement.",
+    ),
+    game(
         "competitive simplified keeps two decimals",
         config({"mode": "competitive"}, rules=simplified("kda", 99, "per_match")), PLAYED, True,
         "4.17",
