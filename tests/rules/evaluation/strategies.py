@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -18,7 +20,8 @@ ZONES = ("Europe/Sofia", "America/New_York", "Asia/Kolkata", "Pacific/Apia")
 PROVIDERS = ("apple", "strava", "garmin", "fitbit")
 
 amounts = st.none() | st.integers(0, 20000) | st.floats(0, 100)
-inside = st.integers(0, 29 * 24 * 60).map(lambda minutes: OPENS + timedelta(minutes=minutes))
+minutes = st.integers(0, 29 * 24 * 60) | st.sampled_from((0, 600))
+inside = minutes.map(lambda each: OPENS + timedelta(minutes=each))
 outside = st.builds(
     lambda before, seconds: (
         OPENS - timedelta(seconds=seconds) if before else CLOSES + timedelta(seconds=seconds)
@@ -33,9 +36,13 @@ far_outside = outside.map(
 
 
 @st.composite
-def activities(draw: st.DrawFn, start: st.SearchStrategy[datetime] = inside) -> dict[str, Any]:
+def activities(
+    draw: st.DrawFn,
+    start: st.SearchStrategy[datetime] = inside,
+    kinds: tuple[str, ...] = ("run", "run", "walk", "Ride", "weights", "curling"),
+) -> dict[str, Any]:
     record: dict[str, Any] = {
-        "type": draw(st.sampled_from(("run", "walk", "Ride", "yoga", "weights", "curling"))),
+        "type": draw(st.sampled_from(kinds)),
         "start": draw(start).isoformat(),
     }
     for name in ("distance_km", "duration_min", "steps_count", "calories", "avg_hr_bpm"):
@@ -44,6 +51,10 @@ def activities(draw: st.DrawFn, start: st.SearchStrategy[datetime] = inside) -> 
     if draw(st.booleans()):
         record["activity_id"] = draw(st.integers(1, 4))
     return record
+
+
+crowded = activities(st.sampled_from((OPENS, OPENS + timedelta(hours=10))), kinds=("run",))
+"""Runs of which many start at the same time."""
 
 
 @st.composite
@@ -76,7 +87,7 @@ condition = conditions(
 daily_condition = conditions(("distance_km", "duration_min", "steps_count"), (">=", "<="))
 full_fitness = st.fixed_dictionaries(
     {
-        "challengeType": st.sampled_from(("run", "walk", "cycle")),
+        "challengeType": st.sampled_from(("run", "run", "walk", "cycle")),
         "period": st.builds(
             lambda zone: {"start": "2026-03-01", "end": "2026-03-31", "timezone": zone},
             st.sampled_from(ZONES),
@@ -97,6 +108,18 @@ full_fitness = st.fixed_dictionaries(
         "mode": st.sampled_from(("threshold", "competitive")),
     },
 )
+conditional = st.builds(
+    lambda rule, asked: {**rule, "challengeType": "run", "conditions": asked},
+    full_fitness,
+    st.lists(condition, min_size=1, max_size=1),
+)
+"""Full rules that ask something of single runs."""
+checked = st.builds(
+    lambda rule, least: {**rule, "challengeType": "run", "antiCheat": {"minHrConsistency": least}},
+    full_fitness,
+    st.sampled_from((0.3, 1)),
+)
+"""Full rules that suspect runs."""
 simplified_fitness = st.builds(
     simplified,
     st.sampled_from(("steps", "distance_km", "active_minutes", "walking_km", "strength_sessions")),
@@ -150,6 +173,7 @@ SCALARS = (
     | st.integers()
     | st.floats()
     | st.sampled_from((10**400, -(10**4000), Decimal("1e5000"), 7, 1, 0.5, 10**18, 1e300, 5e-324))
+    | st.sampled_from(("\0", "a\0b", "\ud800", '{"', '{"rule": {', "[1", "{}", '{"minWins": 1}'))
     | WORDS
     | st.text(max_size=8)
 )
@@ -161,29 +185,47 @@ JSON = st.recursive(
     ),
     max_leaves=25,
 )
+ODD_NUMBERS = (-1, -0.5, float("nan"), float("inf"), 1e18, 10**30, "5", True, -0.0, 0)
 ODD = SCALARS | st.just([]) | st.just({}) | st.just([[]]) | st.just({"metric": {}}) | st.just([7])
 
 
 @st.composite
-def bent(draw: st.DrawFn, good: st.SearchStrategy[Any]) -> Any:
-    """Something right with a few parts of another type, left out, or as JSON inside JSON."""
-    return _bend(draw, draw(good))
-
-
-def _bend(draw: st.DrawFn, value: Any) -> Any:
-    fate = draw(st.integers(0, 15))
-    if fate == 15:
-        return draw(ODD)
-    if fate == 14:
-        return [value]
-    if isinstance(value, dict):
-        kept = {name: _bend(draw, part) for name, part in value.items()}
-        if fate == 13 and kept:
-            del kept[draw(st.sampled_from(sorted(kept)))]
-        return kept
-    if isinstance(value, list):
-        return [_bend(draw, part) for part in value]
+def bent(draw: st.DrawFn, good: st.SearchStrategy[Any], most: int = 2) -> Any:
+    """Something right in which a few parts are of another type, left out, or text."""
+    value = draw(good)
+    for _ in range(draw(st.sampled_from((0, 1, most)))):
+        places = list(_places(value))
+        numbers = [place for place in places if isinstance(_at(value, place), int | float)]
+        chosen = numbers if numbers and draw(st.booleans()) else places
+        value = _bend(draw, value, draw(st.sampled_from(chosen)))
     return value
+
+
+def _at(value: Any, place: tuple[Any, ...]) -> Any:
+    for key in place:
+        value = value[key]
+    return value
+
+
+def _places(value: Any, here: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    yield here
+    inner = value.items() if isinstance(value, dict) else ()
+    for key, part in enumerate(value) if isinstance(value, list) else inner:
+        yield from _places(part, (*here, key))
+
+
+def _bend(draw: st.DrawFn, value: Any, place: tuple[Any, ...]) -> Any:
+    if not place:
+        fate = draw(st.integers(0, 5))
+        if isinstance(value, int | float) and fate > 2:
+            return draw(st.sampled_from(ODD_NUMBERS))
+        return [value] if fate == 0 else json.dumps(value, default=str) if fate == 1 else draw(ODD)
+    first, *rest = place
+    if not rest and isinstance(value, dict) and draw(st.integers(0, 4)) == 0:
+        return {name: part for name, part in value.items() if name != first}
+    copy = dict(value) if isinstance(value, dict) else list(value)
+    copy[first] = _bend(draw, copy[first], tuple(rest))
+    return copy
 
 
 def _record(*required: str, **fields: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
@@ -192,48 +234,55 @@ def _record(*required: str, **fields: st.SearchStrategy[Any]) -> st.SearchStrate
     )
 
 
-moments = st.sampled_from(
-    ("2026-03-02T09:00:00Z", "2026-03-02", "2026-03-29T03:30:00", "0001-01-01T00:00:00+14:00")
-)
-epochs = st.sampled_from((1772442000, 1772442000000, 0, -1, 1e17, 0.5))
+starts = st.sampled_from(("2026-03-02T09:00:00Z", "2026-03-02", "2026-03-29T03:30:00"))
+ends = st.sampled_from(("2026-03-29T03:31:00Z", "2026-03-30T00:00:00+03:00", "2026-03-29"))
+edges = st.sampled_from(("0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "2026-03-29"))
+epochs = st.sampled_from((1772442000, 1772442000.5, 1774926000))
+far_epochs = st.sampled_from((1772442000000, 0, -1, 1e17, 0.5))
+few = st.sampled_from((0, 0, 1, 2.5, 9000)) | amounts
 points = st.lists(
-    st.lists(st.floats(-91, 91) | st.integers(-90, 90), min_size=2, max_size=3), max_size=4
+    st.tuples(st.floats(41, 43), st.floats(-180, 180) | st.integers(22, 23)).map(list), max_size=4
 )
 fitness_records = _record(
     "type",
     "start",
-    type=st.sampled_from(("run", "walk", "cycle", "steps", "hiit", "strength")),
-    start=moments,
-    end=moments,
-    date=moments,
+    "distance_km",
+    "duration_min",
+    "steps",
+    type=st.sampled_from(("run", "run", "hiit", "strength")),
+    start=starts,
+    end=ends,
+    date=starts | edges,
     start_ts=epochs,
-    end_ts=epochs,
-    distance_km=amounts,
-    distance_m=amounts,
-    duration_min=amounts,
-    duration_s=amounts,
-    steps=amounts,
-    calories=amounts,
-    kilojoules=amounts,
-    exercise_minutes=amounts,
-    sessions=amounts,
-    avg_hr_bpm=amounts,
+    end_ts=st.just(1774926000),
+    distance_km=few,
+    distance_m=few,
+    duration_min=few,
+    duration_s=few,
+    steps=few,
+    calories=few,
+    kilojoules=few,
+    exercise_minutes=few,
+    sessions=few,
+    avg_hr_bpm=few,
     gps_path=points,
     activity_id=st.integers(1, 2),
     logId=st.integers(1, 2),
 )
 gaming_records = _record(
     "win",
+    "kills",
+    "deaths",
     win=st.booleans(),
     result_for_player=st.sampled_from(("win", "LOSS")),
-    start=moments,
+    start=starts,
     start_time=epochs,
-    game_creation=epochs,
-    kills=amounts,
-    deaths=amounts,
-    assists=amounts,
-    hs_count=amounts,
-    hero_damage=amounts,
+    game_creation=far_epochs,
+    kills=few,
+    deaths=few,
+    assists=few,
+    hs_count=few,
+    hero_damage=few,
     lobby_type=st.sampled_from((7, 0)),
     queue_type=st.sampled_from(("RANKED_SOLO_5x5", "UNRANKED")),
     hero=st.sampled_from(("Axe", "Void")),
@@ -243,6 +292,7 @@ any_condition = conditions(
     (
         "distance_km",
         "duration_min",
+        "avg_pace_min_per_km",
         "avg_pace_min_per_km",
         "avg_speed_kmh",
         "avg_hr_bpm",
@@ -256,48 +306,57 @@ any_condition = conditions(
 limits = st.fixed_dictionaries(
     {},
     optional={
-        "start": moments | epochs,
-        "end": moments | epochs,
+        "start": starts | far_epochs,
+        "end": ends | edges,
         "timezone": st.sampled_from(ZONES),
     },
 )
 any_full_fitness = st.fixed_dictionaries(
-    {"challengeType": st.sampled_from(("run", "walk", "crossfit")), "period": limits},
+    {"challengeType": st.sampled_from(("run", "run", "crossfit")), "period": limits},
     optional={
-        "conditions": st.lists(any_condition, max_size=2),
+        "conditions": st.lists(any_condition, min_size=1, max_size=2),
         "dailyTarget": st.fixed_dictionaries(
-            {"consecutiveDays": amounts, "conditions": st.lists(daily_condition, max_size=2)}
-        ),
-        "weeklyTarget": st.fixed_dictionaries({"minOccurrences": amounts, "perWeeks": amounts}),
-        "antiCheat": st.fixed_dictionaries(
             {
-                "minGpsContinuity": amounts,
-                "maxTeleportJumps": amounts,
-                "minHrConsistency": amounts,
+                "consecutiveDays": st.integers(1, 3),
+                "conditions": st.lists(daily_condition, min_size=1, max_size=2),
             }
         ),
+        "weeklyTarget": st.fixed_dictionaries(
+            {"minOccurrences": st.integers(0, 2), "perWeeks": st.sampled_from((1, 0.5))}
+        ),
+        "antiCheat": st.fixed_dictionaries(
+            {"minGpsContinuity": st.sampled_from((0, 0.5))},
+            optional={"maxTeleportJumps": few, "minHrConsistency": few},
+        ),
         "mode": st.sampled_from(("threshold", "competitive")),
-        "topN": amounts,
-        "competitiveMetric": st.sampled_from(("distance_km", "calories", "kills")),
+        "topN": st.integers(0, 2),
+        "competitiveMetric": st.sampled_from(("distance_km", "calories")),
     },
 )
-any_rule = st.one_of(
-    any_full_fitness,
+any_full_gaming = st.builds(
+    lambda rule, more: {**rule, **more},
     full_gaming,
-    full_gaming.flatmap(lambda rule: limits.map(lambda period: {**rule, "period": period})),
-)
-any_params = (
     st.fixed_dictionaries(
-        {},
-        optional={"rule": any_rule, "rules": simplified_fitness | simplified_gaming},
-    )
-    | any_rule
+        {}, optional={"period": limits, "hero": st.sampled_from(("axe", "\0", "\ud800"))}
+    ),
+)
+fitness_params = st.one_of(
+    any_full_fitness,
+    st.fixed_dictionaries({"rules": simplified_fitness}),
+    st.fixed_dictionaries({"rule": any_full_fitness}),
+    st.fixed_dictionaries({"rules": simplified_fitness}),
+)
+gaming_params = st.one_of(
+    any_full_gaming,
+    st.fixed_dictionaries({"rules": simplified_gaming}),
+    st.fixed_dictionaries({"rule": any_full_gaming}),
+    st.fixed_dictionaries({"rules": simplified_gaming}),
 )
 any_timeline = st.fixed_dictionaries(
     {},
     optional={
-        "startsAt": moments | epochs,
-        "endsAt": moments | epochs,
+        "startsAt": starts | far_epochs,
+        "endsAt": ends | edges,
         "proofDeadline": epochs.map(str),
         "timezone": st.sampled_from(ZONES),
     },

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import random
+import time
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -52,3 +55,40 @@ def test_a_score_just_below_the_limit_counts_and_the_limit_does_not() -> None:
     verdict = judge(at_limit, rule)
     assert verdict.score is None
     assert "1,000,000,000,000,000,000" in verdict.reasons[0]
+
+
+# ── Work is bounded ─────────────────────────────────────────────────────────────────────────
+
+
+def shares(*parts: tuple[float, float]) -> list[dict[str, Any]]:
+    """Matches with so many kills and deaths."""
+    return [match(match_id=n, kills=k, deaths=d) for n, (k, d) in enumerate(parts)]
+
+
+@pytest.mark.parametrize("period", ["total", "per_match"])
+def test_kda_over_very_many_different_deaths_takes_about_a_second(period: str) -> None:
+    rng = random.Random(7)
+    records = shares(*((rng.randrange(30), rng.random()) for _ in range(100_000)))
+    rule = config(rules=simplified("kda", 1, period))
+    started = time.process_time()
+    verdict = judge(records, rule, "riot")
+    assert time.process_time() - started < 5, "seconds on a busy machine"
+    assert verdict.passed
+    rng.shuffle(records)
+    assert judge(records, rule, "riot").metadata == verdict.metadata
+
+
+def test_thirds_sixths_and_halves_add_up_to_exactly_one() -> None:
+    parts = shares((1, 3), (1, 3), (1, 3), (1, 6), (1, 2), (1, 7), (6, 7), (1, 3))
+    assert judge(parts, config(rules=simplified("kda", 3, "total")), "riot").passed
+    mean = config(rules=simplified("kda", 0.375, "per_match"))
+    assert judge(parts, mean, "riot").passed
+    assert not judge(parts[:-1], config(rules=simplified("kda", 3, "total")), "riot").passed
+
+
+def test_the_total_kda_is_the_sum_of_fractions_to_far_more_digits_than_a_score_has() -> None:
+    rng = random.Random(11)
+    parts = [(rng.randrange(30), rng.choice((0, 0.1, 3, 7, 11, 0.07))) for _ in range(300)]
+    exact = sum((Fraction(k) / Fraction(str(d or 1)) for k, d in parts), Fraction(0))
+    shown = judge(shares(*parts), config(rules=simplified("kda", 1, "total")), "riot")
+    assert shown.metadata["value"] == pytest.approx(float(exact), rel=1e-15)

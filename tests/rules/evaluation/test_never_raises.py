@@ -19,7 +19,15 @@ from lightchallenge_dagster.rules.evaluation import (
 
 from ..effort import examples
 from .builders import NOON
-from .strategies import JSON, any_params, any_timeline, bent, fitness_records, gaming_records
+from .strategies import (
+    JSON,
+    any_timeline,
+    bent,
+    fitness_params,
+    fitness_records,
+    gaming_params,
+    gaming_records,
+)
 
 providers = st.sampled_from(sorted(EVALUATORS)) | st.text(max_size=6)
 sources = st.lists(st.sampled_from(("manual", "strava")) | st.text(max_size=4), max_size=2)
@@ -66,26 +74,29 @@ def test_no_json_makes_evaluation_raise(
     judged(rows, params, proof, timeline, accepted)
 
 
-fitness_rows = st.tuples(
-    st.sampled_from(("strava", "apple")), bent(st.lists(fitness_records, max_size=3))
-)
-gaming_rows = st.tuples(
-    st.sampled_from(("riot", "steam")), bent(st.lists(gaming_records, max_size=3))
-)
-params_as_stored = bent(any_params).flatmap(
-    lambda value: st.sampled_from((value, json.dumps(value, default=str)))
-)
+def almost_right(
+    providers: tuple[str, ...], records: st.SearchStrategy[Any], params: st.SearchStrategy[Any]
+) -> st.SearchStrategy[tuple[Any, Any]]:
+    """Evidence of one kind, and a challenge of that kind."""
+    rows = st.lists(
+        st.tuples(
+            st.sampled_from(providers), bent(st.lists(records, min_size=1, max_size=3), most=4)
+        ),
+        min_size=1,
+        max_size=2,
+    )
+    return st.tuples(rows, bent(params, most=1))
 
 
 @examples(1000)
 @given(
-    st.lists(fitness_rows | gaming_rows, min_size=1, max_size=2),
-    params_as_stored,
-    st.none() | st.fixed_dictionaries({"params": params_as_stored}),
-    bent(any_timeline),
-    st.just([]) | sources,
+    almost_right(("strava", "apple"), fitness_records, fitness_params)
+    | almost_right(("riot", "steam"), gaming_records, gaming_params),
+    st.none() | bent(fitness_params | gaming_params),
+    st.none() | st.none() | bent(any_timeline),
 )
 def test_nothing_that_is_almost_right_makes_evaluation_raise(
-    rows: list[tuple[str, Any]], params: Any, proof: Any, timeline: Any, accepted: list[str]
+    one: tuple[list[tuple[str, Any]], Any], proof_params: Any, timeline: Any
 ) -> None:
-    judged(rows, params, proof, timeline, accepted)
+    rows, params = one
+    judged(rows, params, {"params": proof_params}, timeline, [])

@@ -16,6 +16,9 @@ from .builders import NOON, config, evidence, judge
 from .strategies import (
     PROVIDERS,
     activities,
+    checked,
+    conditional,
+    crowded,
     far_outside,
     fitness_challenges,
     full_fitness,
@@ -27,7 +30,11 @@ from .strategies import (
 
 
 @examples(300)
-@given(st.lists(activities(), max_size=8), fitness_challenges, st.randoms())
+@given(
+    st.lists(activities() | crowded, max_size=8),
+    fitness_challenges | checked.map(config),
+    st.randoms(),
+)
 def test_the_order_of_activities_never_matters(
     records: list[Any], challenge: ChallengeConfig, random: Any
 ) -> None:
@@ -96,7 +103,11 @@ def test_an_activity_outside_the_window_never_changes_a_verdict(
 
 
 @examples(200)
-@given(st.lists(activities(), min_size=1, max_size=6), activities(far_outside), full_fitness)
+@given(
+    st.lists(activities(), min_size=1, max_size=6),
+    activities(far_outside, ("run", "walk")),
+    conditional | full_fitness,
+)
 def test_an_activity_outside_the_period_never_changes_a_verdict(
     records: list[Any], late: Any, rule: dict[str, Any]
 ) -> None:
