@@ -8,7 +8,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
-from .matches import Match, kda_of
+from .matches import Match, kda_of, kda_sum
 from .models import FullGaming, SimplifiedGaming
 from .numbers import apart, as_json, in_words, round_half_up
 from .outcome import Outcome, counted
@@ -59,17 +59,28 @@ def _fallback(matches: Sequence[Match]) -> Outcome:
 # ── Simplified ──────────────────────────────────────────────────────────────────────────────
 
 
-def _per_match(metric: str) -> Callable[[Match], Fraction]:
+def _per_match(metric: str) -> Callable[[Match], Decimal | Fraction | int]:
     if metric == "wins":
-        return lambda match: Fraction(match.won)
+        return _wins
     if metric == "kda":
         return Match.kda
-    return lambda match: Fraction(match.statistic(metric))
+    return lambda match: match.statistic(metric)
+
+
+def _measured(matches: Sequence[Match], rule: SimplifiedGaming) -> Fraction:
+    """The sum, mean or best of the rule's metric; there is at least one match."""
+    measure = _per_match(rule.metric)
+    if rule.period == "best_match":
+        return Fraction(max(map(measure, matches)))
+    if rule.metric == "kda":
+        total = kda_sum(matches)
+    else:
+        total = Fraction(sum(map(measure, matches), Decimal(0)))
+    return total / len(matches) if rule.period == "per_match" else total
 
 
 def _simplified(matches: Sequence[Match], rule: SimplifiedGaming, *, competitive: bool) -> Outcome:
-    measure = _per_match(rule.metric)
-    kept = without_repeats(matches, measure)
+    kept = without_repeats(matches, _per_match(rule.metric))
     breakdown = _counts("simplified", matches, kept) | {
         "metric": rule.metric,
         "period": rule.period,
@@ -82,13 +93,7 @@ def _simplified(matches: Sequence[Match], rule: SimplifiedGaming, *, competitive
             f"{in_words(max(rule.min_matches, _ONE))}."
         )
         return Outcome(False, Decimal(0), (reason,), breakdown)
-    values = [measure(match) for match in kept]
-    if rule.period == "best_match":
-        value = max(values)
-    else:
-        value = sum(values, Fraction(0))
-        if rule.period == "per_match":
-            value /= len(values)
+    value = _measured(kept, rule)
     breakdown["value"] = as_json(value)
     score = round_half_up(value, 2)
     if value >= rule.threshold or competitive:

@@ -6,10 +6,10 @@ RULES.md "Gaming records".
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
+from decimal import ROUND_HALF_EVEN, Context, Decimal
 from fractions import Fraction
 from typing import Any, cast
 
@@ -44,6 +44,10 @@ _MARKS = frozenset(
 )
 _WORDS = re.compile(r"[A-Za-z0-9]+")
 _RANKED_LOBBY = 7
+_WIDE = Context(prec=250, rounding=ROUND_HALF_EVEN)
+_ZERO = Decimal(0)
+_QUOTIENT = Decimal(1).scaleb(-90)
+_SUM = Decimal(1).scaleb(-60)
 
 
 @dataclass(slots=True, eq=False)
@@ -108,6 +112,25 @@ def kda_of(kills: Decimal, assists: Decimal, deaths: Decimal) -> Fraction:
         return Fraction(both)
     over, under = both.as_integer_ratio(), deaths.as_integer_ratio()
     return Fraction(over[0] * under[1], over[1] * under[0])
+
+
+def kda_sum(matches: Iterable[Match]) -> Fraction:
+    """The sum of the matches' kda, to 60 decimals, whatever their order.
+
+    Summed exactly for each number of deaths. Exact fractions over many different ones grow with
+    every step, so the quotients are taken to 90 decimals: rounded to 60, a sum that has no more
+    decimals than that (three thirds) is exact again.
+    """
+    one = Decimal(1)
+    by_deaths: dict[Decimal, Decimal] = {}
+    for match in matches:
+        deaths = match.statistic("deaths") or one
+        both = _WIDE.add(match.statistic("kills"), match.statistic("assists"))
+        by_deaths[deaths] = _WIDE.add(by_deaths.get(deaths, _ZERO), both)
+    total = _ZERO
+    for deaths, both in by_deaths.items():
+        total = _WIDE.add(total, _WIDE.quantize(_WIDE.divide(both, deaths), _QUOTIENT))
+    return Fraction(_WIDE.quantize(total, _SUM))
 
 
 def _is_win(result: object) -> bool:
