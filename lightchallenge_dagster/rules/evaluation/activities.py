@@ -66,12 +66,16 @@ def activity_type(name: object) -> str | None:
 
 @dataclass(slots=True, eq=False)
 class Activity:
-    """One valid fitness record. Quantities are in the base units of their method's name."""
+    """One valid fitness record. Quantities are in the base units of their method's name.
+
+    ``gps`` keeps what ``anticheat.gps_continuity`` found: a path may be long, and asked for often.
+    """
 
     kind: str
     start: datetime
     end: datetime
     raw: Mapping[str, Any]
+    gps: tuple[Fraction, int] | None = None
 
     def _first(self, name: str, other: str) -> Decimal | None:
         value = self.raw.get(name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from decimal import Decimal
 from fractions import Fraction
 from itertools import pairwise
@@ -21,7 +22,12 @@ def gps_continuity(activity: Activity) -> tuple[Fraction, int]:
 
     Fewer than three points prove nothing: share 0, no jumps.
     """
-    path = activity.path()
+    if activity.gps is None:
+        activity.gps = _continuity(activity.path())
+    return activity.gps
+
+
+def _continuity(path: Sequence[Sequence[float]]) -> tuple[Fraction, int]:
     if len(path) < _FEWEST_POINTS:
         return Fraction(0), 0
     pairs = len(path) - 1

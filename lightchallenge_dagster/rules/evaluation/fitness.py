@@ -11,7 +11,7 @@ from typing import Any
 
 from .activities import Activity
 from .anticheat import gps_continuity, heart_rate_consistency
-from .metrics import DAILY, NATURAL, Metric
+from .metrics import DAILY, NATURAL, Metric, Reading
 from .models import (
     GROWING_OPS,
     AntiCheat,
@@ -22,7 +22,7 @@ from .models import (
     WeeklyTarget,
 )
 from .numbers import apart, as_json, in_words, round_half_up
-from .outcome import Outcome, counted
+from .outcome import Outcome, counted, listed
 from .sifting import within, without_repeats
 
 _FULL_PLACES = 6
@@ -225,7 +225,16 @@ def _cannot_be_undone(rule: FullFitness) -> bool:
 
 
 def _meets_all(activity: Activity, conditions: Sequence[Condition]) -> bool:
-    return all(c.holds(c.metric.reading(activity)) for c in conditions)
+    if len(conditions) < 2:
+        return all(c.holds(c.metric.reading(activity)) for c in conditions)
+    readings: dict[str, Reading] = {}
+    for each in conditions:
+        metric = each.metric
+        if metric.name not in readings:
+            readings[metric.name] = metric.reading(activity)
+        if not each.holds(readings[metric.name]):
+            return False
+    return True
 
 
 def _why_none_is_in_scope(
@@ -250,13 +259,18 @@ def _why_none_is_in_scope(
 
 def _why_none_is_eligible(scope: Sequence[Activity], rule: FullFitness) -> str:
     """Each condition with the nearest reading to it, so that a person sees what was missing."""
-    parts = [
-        _nearest([r for a in scope if (r := c.metric.reading(a)) is not None], c)
-        for c in rule.conditions
-    ]
-    what = "the condition" if len(parts) == 1 else "all conditions at once"
+    known: dict[str, list[Decimal | Fraction]] = {}
+
+    def readings(metric: Metric) -> list[Decimal | Fraction]:
+        if metric.name not in known:
+            known[metric.name] = [r for a in scope if (r := metric.reading(a)) is not None]
+        return known[metric.name]
+
+    count = len(rule.conditions)
+    parts = (_nearest(readings(each.metric), each) for each in rule.conditions)
+    what = "the condition" if count == 1 else "all conditions at once"
     records = counted(len(scope), f"{rule.activity} record")
-    return f"Of {records}, none meets {what}: {'; '.join(parts)}."
+    return f"Of {records}, none meets {what}: {listed(parts, '; ', count, 'condition')}."
 
 
 def _nearest(readings: Sequence[Decimal | Fraction], condition: Condition) -> str:
@@ -312,13 +326,15 @@ def _daily(
     breakdown["consecutive_days"] = longest
     if longest >= target.consecutive_days:
         return []
+    count = len(target.conditions)
     in_a_row = f"the challenge asks for {in_words(target.consecutive_days)} in a row"
     if longest or not of_days:
-        wanted = " and ".join(map(_asked, target.conditions))
+        wanted = listed(map(_asked, target.conditions), " and ", count, "condition")
         return [f"The longest run of days with {wanted} is {counted(longest, 'day')}; {in_a_row}."]
-    nearest = (_nearest([sums[c.metric.name] for sums in of_days], c) for c in target.conditions)
+    parts = (_nearest([sums[c.metric.name] for sums in of_days], c) for c in target.conditions)
+    nearest = listed(parts, " and ", count, "condition")
     days = counted(len(of_days), "day")
-    return [f"Of {days} with records, none has {' and '.join(nearest)}; {in_a_row}."]
+    return [f"Of {days} with records, none has {nearest}; {in_a_row}."]
 
 
 def _longest_run(days: Sequence[date]) -> int:

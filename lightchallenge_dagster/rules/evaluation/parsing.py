@@ -34,6 +34,7 @@ Object = Mapping[str, Any]
 T = TypeVar("T")
 
 _ONE = Decimal(1)
+_MOST_CONDITIONS = 50
 
 
 class RuleError(PermanentError):
@@ -207,10 +208,13 @@ def _conditions(
     path = f"{path}.conditions"
     if not isinstance(value, list):
         raise RuleError(path, f"must be a list, not {quoted(value)}")
-    return tuple(
-        _condition(each, f"{path}[{index}]", known)
-        for index, each in enumerate(cast("list[Any]", value))
-    )
+    listed = cast("list[Any]", value)
+    if len(listed) > _MOST_CONDITIONS:
+        # Every one is asked of every record.
+        raise RuleError(
+            path, f"must hold at most {_MOST_CONDITIONS} conditions, not {len(listed):,}"
+        )
+    return tuple(_condition(each, f"{path}[{index}]", known) for index, each in enumerate(listed))
 
 
 def _condition(value: object, path: str, known: Mapping[str, metrics.Metric]) -> Condition:

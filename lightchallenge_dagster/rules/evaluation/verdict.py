@@ -17,7 +17,7 @@ from .fitness import judge_fitness
 from .gaming import judge_gaming
 from .matches import Match, read_matches
 from .numbers import EXACT, LIMIT, as_json, in_words
-from .outcome import FinalWhen, Outcome, counted
+from .outcome import FinalWhen, Outcome, counted, listed
 from .parsing import quoted
 from .sifting import Sifted, within, without_repeats
 
@@ -207,7 +207,11 @@ def _source(provider: str, *, alias: bool = True) -> str:
 def _name(provider: str) -> str:
     """A provider's name for a reason or a key; escaped where it is none of ours."""
     name = provider.strip().lower()
-    return name if name in EVALUATORS else quoted(provider)[1:-1]
+    return name if name in EVALUATORS else _shown(provider)
+
+
+def _shown(name: str) -> str:
+    return quoted(name)[1:-1]
 
 
 def _list(records: object) -> list[Any]:
@@ -252,9 +256,9 @@ def _judge(
         return _refused(f'No evaluator knows the provider "{_name(row.provider)}".')
     source = _source(row.provider)
     if accepted and source not in accepted:
+        names = listed(map(_shown, sorted(accepted)), ", ", len(accepted), "source")
         return _refused(
-            f"Evidence from {_name(row.provider)} is not accepted; this challenge takes "
-            f"{', '.join(quoted(name)[1:-1] for name in sorted(accepted))}."
+            f"Evidence from {_name(row.provider)} is not accepted; this challenge takes {names}."
         )
     if isinstance(row.records, str):
         reason = (
@@ -315,10 +319,9 @@ def _without_records(found: dict[str, Any]) -> Outcome | None:
         records = counted(found["recognised"], "record")
         reason = f"Of {records}, none lies within the time of the challenge."
     else:
-        why = "; ".join(
-            f"{reason} ({count:,})"
-            for reason, count in (*found["rejected"].items(), *found["dropped"].items())
-        )
+        causes = (*found["rejected"].items(), *found["dropped"].items())
+        parts = (f"{reason} ({count:,})" for reason, count in causes)
+        why = listed(parts, "; ", len(causes), "reason")
         records = counted(found["records"], "record")
         reason = f"Of {records}, none can be used: {why}."
     return Outcome(False, Decimal(0), (reason,), {})

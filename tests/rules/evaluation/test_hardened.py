@@ -10,9 +10,11 @@ from typing import Any
 
 import pytest
 
-from lightchallenge_dagster.rules.challenge import ChallengeConfig
+from lightchallenge_dagster.rules.challenge import ChallengeConfig, parse_config
+from lightchallenge_dagster.rules.evaluation import anticheat, evaluate
+from lightchallenge_dagster.rules.evaluation.metrics import CONDITIONS, Metric
 
-from .builders import activity, config, full, judge, match, simplified
+from .builders import NOON, activity, config, evidence, full, judge, match, simplified
 
 LIMIT = 10**18
 MOST = 9.9e17
@@ -92,3 +94,91 @@ def test_the_total_kda_is_the_sum_of_fractions_to_far_more_digits_than_a_score_h
     exact = sum((Fraction(k) / Fraction(str(d or 1)) for k, d in parts), Fraction(0))
     shown = judge(shares(*parts), config(rules=simplified("kda", 1, "total")), "riot")
     assert shown.metadata["value"] == pytest.approx(float(exact), rel=1e-15)
+
+
+def asks(metric: str, op: str, value: Any) -> dict[str, Any]:
+    return {"metric": metric, "op": op, "value": value}
+
+
+def test_more_than_fifty_conditions_are_a_malformed_rule() -> None:
+    many = [asks("distance_km", ">=", 1)] * 51
+    assert parse_config(full(conditions=many[:50]), None, None).problem is None
+    assert parse_config(full(conditions=many), None, None).problem == (
+        "params.conditions must hold at most 50 conditions, not 51"
+    )
+    daily = {"consecutiveDays": 1, "conditions": [*many, *many]}
+    assert parse_config({"rule": full(dailyTarget=daily)}, None, None).problem == (
+        "params.rule.dailyTarget.conditions must hold at most 50 conditions, not 102"
+    )
+
+
+def test_a_gps_path_is_measured_once_however_often_it_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    measured: list[float] = []
+    distance = anticheat._distance_km
+
+    def counting(*points: float) -> float:
+        measured.append(points[0])
+        return distance(*points)
+
+    monkeypatch.setattr(anticheat, "_distance_km", counting)
+    path = [[42.0, 23.0], [42.001, 23.0], [42.002, 23.0], [43.0, 23.0]]
+    rule = full(
+        conditions=[asks("gps_continuity_score", ">=", each / 100) for each in range(70)[20:]],
+        antiCheat={"minGpsContinuity": 0.9, "maxTeleportJumps": 0},
+    )
+    records = [activity(day=day, gps_path=path) for day in (2, 3)]
+    assert not judge(records, config(rule)).passed
+    assert len(measured) == 6
+
+
+def test_fifty_conditions_read_each_metric_of_a_record_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rule = config(full(conditions=[asks("avg_speed_kmh", ">", n * 10 / 49) for n in range(50)]))
+    read: list[object] = []
+    metric = CONDITIONS["avg_speed_kmh"]
+    reader = metric.read
+
+    def counting(record: Any) -> Any:
+        read.append(record)
+        return reader(record)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Metric, "read", property(lambda _: counting))
+        judge([activity(distance_km=10, duration_min=60)], rule)
+    assert len(read) == 3, "once each for the conditions, the score and the reason"
+
+
+LONGEST = 1100
+
+
+def test_a_reason_with_many_conditions_is_cut_short_and_says_by_how_many() -> None:
+    many = [asks("distance_km", ">=", 100 + n) for n in range(50)]
+    (reason,) = judge([activity(distance_km=1)], config(full(conditions=many))).reasons
+    assert len(reason) <= LONGEST
+    shown = reason.count("at least")
+    assert f"and {50 - shown} further conditions" in reason
+
+    daily = config(full(dailyTarget={"consecutiveDays": 9, "conditions": many}))
+    for km in (1, 1000):
+        (reason,) = judge([activity(distance_km=km)], daily).reasons
+        assert len(reason) <= LONGEST
+        assert f"and {50 - reason.count('at least')} further conditions" in reason
+
+
+def test_a_reason_with_many_sources_or_broken_records_is_cut_short() -> None:
+    names = [f"source-number-{n}" for n in range(400)]
+    row = evidence("strava", [activity()], NOON)
+    (reason,) = evaluate([row], None, accepted_sources=names).reasons
+    assert len(reason) <= LONGEST
+    assert "further sources" in reason
+
+    fields = ("distance_km", "distance_m", "duration_min", "duration_s", "steps_count", "steps")
+    fields += ("avg_hr_bpm", "average_heartrate", "max_hr_bpm", "max_heartrate", "elev_gain_m")
+    wrong: tuple[Any, ...] = (-1, "x", 1e30)
+    records = [activity() | {name: value} for name in fields for value in wrong]
+    (reason,) = judge(records).reasons
+    assert len(reason) <= LONGEST
+    assert "further reasons" in reason

@@ -246,6 +246,16 @@ WHERE_THE_RULE_IS_FOUND = [
         'params.conditions must be a list, not {"metric": "steps_count"}.',
     ),
     malformed(
+        "more conditions than a rule may have",
+        full(conditions=[asks("steps_count", ">=", 5)] * 51),
+        "params.conditions must hold at most 50 conditions, not 51.",
+    ),
+    Example(
+        "a reason does not show every one of very many conditions",
+        config(full(conditions=[asks("distance_km", ">=", 90)] * 50)), RUNS, False, "10.25",
+        "(the highest is 5.25) … and 30 further conditions.",
+    ),
+    malformed(
         "a condition that is no object",
         full(conditions=[5]), "params.conditions[0] must be an object, not 5.",
     ),
