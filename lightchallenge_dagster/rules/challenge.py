@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any, cast
 
 from .evaluation.activities import activity_type
-from .evaluation.config import ChallengeConfig, Mode
+from .evaluation.config import UNREADABLE_SOURCE, ChallengeConfig, Mode
 from .evaluation.numbers import asked
 from .evaluation.parsing import (
     RuleError,
@@ -31,6 +31,7 @@ __all__ = ["ChainTimes", "ChallengeConfig", "Mode", "parse_config", "parse_sourc
 
 Object = Mapping[str, Any]
 
+_BYTE_ORDER_MARK = "\ufeff"
 _STARTS = ("startsAt", "startTs", "starts", "start")
 _ENDS = ("endsAt", "endTs", "ends", "end")
 _DEADLINES = ("proofDeadline", "proofDeadlineAt")
@@ -209,17 +210,31 @@ def parse_config(
 
 
 def parse_sources(sources: object) -> tuple[str, ...]:
-    """``public.models.sources`` as provider names, lowercase; empty where none are listed."""
+    """``public.models.sources`` as provider names, lowercase; empty where none are listed.
+
+    A text is one name. What is neither that nor a list of names accepts nobody
+    (``UNREADABLE_SOURCE``): a restriction that cannot be read is still one.
+    """
+    sources = _said_by(sources)
     if isinstance(sources, str):
-        try:
-            sources = json.loads(sources)
-        except (ValueError, RecursionError):
-            sources = [sources]
-    if not isinstance(sources, list):
+        sources = [sources] if sources.strip() else []
+    if is_empty(sources):
         return ()
-    listed = cast("list[Any]", sources)
-    names = tuple(name.strip().lower() for name in listed if isinstance(name, str))
-    return names or (("(unreadable)",) if listed else ())
+    listed = cast("list[Any]", sources) if isinstance(sources, list) else []
+    names = (name.strip().lower() for name in listed if isinstance(name, str))
+    return tuple(name for name in names if name) or (UNREADABLE_SOURCE,)
+
+
+def _said_by(value: object) -> object:
+    """What JSON text says, also where that is JSON text again; any other value as it is."""
+    for _ in range(2):
+        if not isinstance(value, str):
+            break
+        try:
+            value = json.loads(value.strip().lstrip(_BYTE_ORDER_MARK))
+        except (ValueError, RecursionError):
+            break
+    return value
 
 
 def _decoded(value: object, path: str, odd: list[str]) -> Object:

@@ -325,7 +325,7 @@ def test_an_unreadable_timeline_is_a_problem_not_an_open_window() -> None:
         ('["riot"]', ("riot",)),
         ([], ()),
         (None, ()),
-        ({"a": 1}, ()),
+        ({"a": 1}, ("(unreadable)",)),
     ],
 )
 def test_a_models_sources_are_provider_names(sources: object, names: tuple[str, ...]) -> None:

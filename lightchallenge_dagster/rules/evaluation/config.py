@@ -10,6 +10,9 @@ from .models import FitnessRule, GamingRule
 
 Mode = Literal["threshold", "competitive"]
 
+UNREADABLE_SOURCE = "(unreadable)"
+"""The one accepted source of a model whose sources cannot be read: no provider has this name."""
+
 
 @dataclass(frozen=True, slots=True)
 class ChallengeConfig:

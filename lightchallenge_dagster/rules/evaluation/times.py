@@ -6,18 +6,32 @@ import re
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from decimal import Decimal
 from functools import lru_cache
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 _NUMBER = re.compile(r"[+-]?\d{1,20}(\.\d{1,20})?")
 _MILLISECONDS_ABOVE = 10**12
 _MICROSECOND = timedelta(microseconds=1)
 
 
+_NO_IANA_NAMES = {"localtime", "posixrules", "Factory"}
+
+
+@lru_cache(maxsize=1)
+def _iana_names() -> set[str]:
+    return available_timezones() - _NO_IANA_NAMES
+
+
 @lru_cache(maxsize=1024)
 def zone(name: str) -> tzinfo | None:
-    """The IANA time zone ``name``, or None when there is none of that name."""
+    """The IANA time zone ``name``, or None when there is none of that name.
+
+    Other files of the machine's zone folder, such as its own local time, are no zones: they would
+    judge by where the worker runs.
+    """
     if name in {"UTC", "Etc/UTC", "Z"}:
         return UTC
+    if name not in _iana_names():
+        return None
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):

@@ -12,7 +12,7 @@ from decimal import Decimal, localcontext
 from typing import Any, Literal, TypeVar, cast
 
 from .activities import Activity, read_activities
-from .config import PREVIEW, ChallengeConfig
+from .config import PREVIEW, UNREADABLE_SOURCE, ChallengeConfig
 from .fitness import judge_fitness
 from .gaming import judge_gaming
 from .matches import Match, read_matches
@@ -256,10 +256,7 @@ def _judge(
         return _refused(f'No evaluator knows the provider "{_name(row.provider)}".')
     source = _source(row.provider)
     if accepted and source not in accepted:
-        names = listed(map(_shown, sorted(accepted)), ", ", len(accepted), "source")
-        return _refused(
-            f"Evidence from {_name(row.provider)} is not accepted; this challenge takes {names}."
-        )
+        return _refused(_not_accepted(row.provider, accepted))
     if isinstance(row.records, str):
         reason = (
             "The evidence cannot be read: it is text, or nested too deeply, not a list of records."
@@ -288,6 +285,14 @@ def _judge(
         )
     outcome.breakdown.update(found)
     return outcome
+
+
+def _not_accepted(provider: str, accepted: frozenset[str]) -> str:
+    refused = f"Evidence from {_name(provider)} is not accepted"
+    if UNREADABLE_SOURCE in accepted:
+        return f"{refused}: the sources that this challenge takes cannot be read."
+    names = listed(map(_shown, sorted(accepted)), ", ", len(accepted), "source")
+    return f"{refused}; this challenge takes {names}."
 
 
 def _inside(items: list[Item], config: ChallengeConfig) -> list[Item]:

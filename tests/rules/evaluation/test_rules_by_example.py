@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from lightchallenge_dagster.rules.challenge import ChallengeConfig, parse_config
+from lightchallenge_dagster.rules.challenge import ChallengeConfig, parse_config, parse_sources
 from lightchallenge_dagster.rules.evaluation import Verdict, evaluate
 
 from .builders import Json, activity, at, config, evidence, full, match, simplified
@@ -352,6 +352,13 @@ WHERE_THE_RULE_IS_FOUND = [
 ]
 
 WHICH_EVIDENCE = [
+    Example(
+        "sources that cannot be read accept nobody",
+        None, RUNS, False, None,
+        "Evidence from strava is not accepted: the sources that this challenge takes cannot be "
+        "read.",
+        sources=parse_sources([""]),
+    ),
     Example("no evidence at all", None, None, False, "0", "No evidence was submitted."),
     Example("no records", None, [], False, "0", "The evidence holds no records."),
     Example(
