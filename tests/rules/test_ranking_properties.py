@@ -38,7 +38,20 @@ def rows_of(scores: st.SearchStrategy[Any]) -> st.SearchStrategy[list[tuple[Any,
     )
 
 
+tied = st.lists(
+    st.tuples(
+        st.sampled_from((1, 2)),
+        wallets,
+        st.sampled_from((None, Decimal(1))),
+        st.sampled_from((NOON, NOON + timedelta(microseconds=1))),
+    ),
+    unique_by=lambda row: (row[0], row[1]),
+    min_size=8,
+    max_size=24,
+)
+"""Rows of which many differ by their wallet only."""
 tables = st.one_of(
+    st.tuples(st.just(pl.Decimal(38, 6)), tied),
     st.tuples(st.just(pl.Decimal(38, 6)), rows_of(decimals)),
     st.tuples(st.just(pl.Decimal(38, 6)), rows_of(wide)),
     st.tuples(st.just(pl.Decimal(38, 6)), rows_of(widest)),
@@ -104,12 +117,13 @@ def test_scores_that_are_floats_are_sorted_alike(
 
 
 @examples(200)
-@given(tables, top_ns, st.sets(st.integers(0, 23)))
+@given(tables, top_ns, st.sets(st.integers(0, 23)), st.randoms())
 def test_who_is_before_whom_does_not_hang_on_the_others(
-    table: tuple[Any, list[tuple[Any, ...]]], top_n: int, absent: set[int]
+    table: tuple[Any, list[tuple[Any, ...]]], top_n: int, absent: set[int], shuffled: Any
 ) -> None:
     score, rows = table
     rest = [row for index, row in enumerate(rows) if index not in absent]
+    shuffled.shuffle(rest)
     present = {(row[0], row[1]) for row in rest}
     everyone = [row[:2] for row in outcome(rank(frame(rows, score, top_n)))]
     assert [row[:2] for row in outcome(rank(frame(rest, score, top_n)))] == [
