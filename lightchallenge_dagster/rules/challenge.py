@@ -216,22 +216,28 @@ def parse_sources(sources: object) -> tuple[str, ...]:
     (``UNREADABLE_SOURCE``): a restriction that cannot be read is still one.
     """
     sources = _said_by(sources)
-    if isinstance(sources, str):
-        sources = [sources] if sources.strip() else []
-    if is_empty(sources):
+    if _unset(sources):
         return ()
+    if isinstance(sources, str):
+        sources = [sources]
     listed = cast("list[Any]", sources) if isinstance(sources, list) else []
     names = (name.strip().lower() for name in listed if isinstance(name, str))
     return tuple(name for name in names if name) or (UNREADABLE_SOURCE,)
 
 
 def _said_by(value: object) -> object:
-    """What JSON text says, also where that is JSON text again; any other value as it is."""
+    """What JSON text says, also where that is JSON text again; any other value as it is.
+
+    Text without a word says nothing (None).
+    """
     for _ in range(2):
         if not isinstance(value, str):
             break
+        value = value.strip().lstrip(_BYTE_ORDER_MARK).strip()
+        if not value:
+            return None
         try:
-            value = json.loads(value.strip().lstrip(_BYTE_ORDER_MARK))
+            value = json.loads(value)
         except (ValueError, RecursionError):
             break
     return value
@@ -240,28 +246,22 @@ def _said_by(value: object) -> object:
 def _decoded(value: object, path: str, odd: list[str]) -> Object:
     """An object, also one written as JSON text; ``{}`` for anything else.
 
-    Text that is plainly meant as an object and is none is noted in ``odd``.
+    What is neither an object nor empty is noted in ``odd``: somebody meant something by it.
     """
-    if _is_json_text(value):
-        try:
-            value = json.loads(cast("str", value))
-        except (ValueError, RecursionError):
-            odd.append(f"{path} is no valid JSON: {quoted(value)}")
-            return {}
-    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+    said = _said_by(value)
+    if isinstance(said, dict):
+        return cast("dict[str, Any]", said)
+    if not _unset(said):
+        broken = isinstance(said, str) and said.startswith("{")
+        wrong = "is no valid JSON:" if broken else "must be an object, not"
+        odd.append(f"{path} {wrong} {quoted(value)}")
+    return {}
 
 
 def _part(root: Object, path: str, name: str, odd: list[str]) -> tuple[str, Object]:
     """A part of ``root`` that is meant to be an object, with its path."""
-    value, path = root.get(name), f"{path}.{name}"
-    part = _decoded(value, path, odd)
-    if not part and not _unset(value) and not _is_json_text(value):
-        odd.append(f"{path} must be an object, not {quoted(value)}")
-    return path, part
-
-
-def _is_json_text(value: object) -> bool:
-    return isinstance(value, str) and value.lstrip().startswith("{")
+    path = f"{path}.{name}"
+    return path, _decoded(root.get(name), path, odd)
 
 
 def _setting(places: Sequence[tuple[str, Object]], name: str) -> tuple[str, Any] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from lightchallenge_dagster.rules.challenge import parse_config, parse_sources
 from lightchallenge_dagster.rules.evaluation import evaluate
 from lightchallenge_dagster.rules.evaluation.times import zone
 
-from .evaluation.builders import activity, evidence, full
+from .evaluation.builders import activity, evidence, full, judge, match, simplified
 
 NOWHERE = ("(unreadable)",)
 
@@ -77,3 +78,92 @@ def test_any_other_shape_accepts_nobody_and_says_so(sources: Any) -> None:
         "Evidence from strava is not accepted: the sources that this challenge takes cannot be "
         "read.",
     )
+
+
+# ── Rules as text ───────────────────────────────────────────────────────────────────────────
+
+BOM = "\ufeff"
+WINS = simplified("wins", 3, "total")
+
+
+def placed(place: str, value: object) -> dict[str, Any]:
+    """``value`` at one of the places that a rule is looked for in."""
+    for name in reversed(place.split(".")[1:]):
+        value = {name: value}
+    return {place.split(".")[0]: value}
+
+
+def found_at(place: str, value: object) -> Any:
+    parts = placed(place, value)
+    return parse_config(parts.get("params"), parts.get("proof"), None)
+
+
+PLACES = ["params", "params.rule", "params.rules", "proof", "proof.params"]
+PLACES += ["proof.params.rule", "proof.params.rules"]
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda text: text,
+        lambda text: f"  {text}\n",
+        lambda text: BOM + text,
+        lambda text: f" {BOM} {text}",
+        json.dumps,
+        lambda text: BOM + json.dumps(f"\n{text}"),
+        lambda text: json.dumps(BOM + text),
+    ],
+)
+def test_a_rule_is_read_from_json_text_and_from_text_within_text(place: str, write: Any) -> None:
+    rule: Any = full("swim")
+    if place.endswith("rules"):
+        rule = simplified("swimming_km", 1, "total")
+    elif place == "proof":
+        rule = {"params": rule}
+    found = found_at(place, write(json.dumps(rule)))
+    assert found.problem is None
+    assert found.fitness_rule is not None
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize(
+    ("value", "wrong"),
+    [
+        ("run 5 km", 'must be an object, not "run 5 km"'),
+        ('"run 5 km"', 'must be an object, not "\\"run 5 km\\""'),
+        ("{wins: 3}", 'is no valid JSON: "{wins: 3}"'),
+        ('"{wins: 3}"', 'is no valid JSON: "\\"{wins: 3}\\""'),
+        (BOM + "{wins: 3}", 'is no valid JSON: "\\ufeff{wins: 3}"'),
+        (json.dumps(json.dumps('{"minWins": 3}')), "is no valid JSON: "),
+        ("[{}]", 'must be an object, not "[{}]"'),
+        *((value, f"must be an object, not {json.dumps(value)}") for value in (7, 0, 1.5)),
+        *((value, f"must be an object, not {json.dumps(value)}") for value in (True, False)),
+        *((value, f"must be an object, not {json.dumps(value)}") for value in ([1], ["x"], [{}])),
+    ],
+)
+def test_whatever_else_stands_for_a_rule_is_malformed_and_names_the_path(
+    place: str, value: object, wrong: str
+) -> None:
+    found = found_at(place, value)
+    assert found.problem is not None
+    assert found.problem.startswith(f"{place} {wrong}")
+    assert found.has_rule
+    for provider, records in (("strava", [activity()]), ("riot", [match()])):
+        verdict = judge(records, found, provider)
+        assert (verdict.passed, verdict.score) == (False, None)
+        assert place in verdict.reasons[0]
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("value", [None, {}, [], "", " ", BOM, "{}", "null", '""', '"{}"', "[]"])
+def test_nothing_said_is_no_rule(place: str, value: object) -> None:
+    found = found_at(place, value)
+    assert (found.problem, found.has_rule) == (None, False)
+    assert judge([activity()], found).passed
+
+
+def test_what_cannot_be_read_in_one_place_leaves_a_rule_in_another() -> None:
+    found = parse_config("best of luck", {"params": {"rules": WINS}}, None)
+    assert found.gaming_rule is not None
+    assert found.gaming_problem is None
