@@ -7,9 +7,22 @@ import click
 from lightchallenge_dagster.cli import surroundings
 
 
+class _TextCommand(surroundings.DeploymentCommand):
+    """Its arguments are text to look up, never file names."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Refuse what no text column can hold, before anything tries to print or send it."""
+        for each in args:
+            try:
+                each.encode()
+            except UnicodeEncodeError:
+                raise click.UsageError(f"{each!a} is not UTF-8 text.", ctx) from None
+        return super().parse_args(ctx, args)
+
+
 @click.command(
     "explain",
-    cls=surroundings.DeploymentCommand,
+    cls=_TextCommand,
     short_help="Why somebody passed, failed, won or lost.",
 )
 @click.argument("challenge_id", type=click.IntRange(0, 2**63 - 1))

@@ -100,8 +100,11 @@ def _places(scores: Iterable[Decimal | None]) -> dict[Decimal, int]:
 
 def _challenge_id(line: dict[str, Any]) -> int:
     value = line.get("challenge_id")
-    if isinstance(value, int) and not isinstance(value, bool) and -(2**63) <= value < 2**63:
-        return value
+    if isinstance(value, int) and not isinstance(value, bool):
+        if -(2**63) <= value < 2**63:
+            return value
+        how = f"numbers of challenges are below {2**63}"
+        raise _bad("challenge_id", value, "is out of range", how)
     raise _bad("challenge_id", value, "is not a whole number", "give the number of the challenge")
 
 

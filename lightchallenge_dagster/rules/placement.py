@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from .evaluation.numbers import plain
+from .evaluation.numbers import WRITTEN_OUT, plain
 from .instants import instant
 
 
@@ -87,10 +87,13 @@ def _placed(row: Placed) -> str:
 
 
 def shown(score: Decimal | None) -> str:
-    """A score as it counts: every digit of it."""
+    """A score as it counts: every digit of it, with an exponent where most would be zeros."""
     if score is None:
         return "none"
-    return f"{plain(score):,f}" if score.is_finite() else str(score)
+    if not score.is_finite():
+        return str(score)
+    number = plain(score)
+    return f"{number:,f}" if abs(number.adjusted()) < WRITTEN_OUT else f"{number:e}"
 
 
 def _after(span: timedelta) -> str:

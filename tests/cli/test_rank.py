@@ -125,7 +125,7 @@ def test_scores_are_compared_and_written_exactly() -> None:
         (line("0xc", 1, 10**300), "is no time"),
         (line("0xc", 1, challenge_id="7"), 'challenge_id "7" is not a whole number'),
         (line("0xc", 1, challenge_id=7.5), "is not a whole number"),
-        (line("0xc", 1, challenge_id=2**63), "is not a whole number"),
+        (line("0xc", 1, challenge_id=2**63), "is out of range"),
         (line("0xA", 2), "subject 0xa is in challenge 7 twice, first on line 1"),
         (line("0xc", 1, note=[float("nan")]), "note holds NaN"),
         (line("0xc", 1, note="\ud800"), "half a character"),

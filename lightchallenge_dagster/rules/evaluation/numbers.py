@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from decimal import ROUND_HALF_UP, Context, Decimal
+from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, ROUND_HALF_UP, Context, Decimal
 from fractions import Fraction
 from typing import Any
 
@@ -11,10 +11,17 @@ LIMIT = 10**18
 """Quantities are below this; more is no measurement but a broken or forged record."""
 
 _PLACES = 40
+_ONE = Decimal(1)
 _ASKED_LIMIT = Decimal(10) ** 30
 
 EXACT = Context(prec=150, rounding=ROUND_HALF_UP)
 """Wide enough that no sum or product of quantities (18 + 40 digits each) is ever rounded."""
+
+
+WRITTEN_OUT = 150
+"""Numbers of more digits before or zeros after the point are shown with an exponent."""
+
+_ANY = Context(prec=MAX_PREC, Emax=MAX_EMAX, Emin=MIN_EMIN)
 
 
 def exact(value: int | float | Decimal) -> Decimal:
@@ -103,10 +110,14 @@ def round_half_up(value: Decimal | Fraction, places: int) -> Decimal:
 
 
 def plain(value: Decimal) -> Decimal:
-    """The same number without trailing zeros and without an exponent (``100``, not ``1E+2``)."""
-    short = value.normalize(EXACT)
-    exponent = short.as_tuple().exponent
-    return short.quantize(Decimal(1), context=EXACT) if int(exponent) > 0 else short
+    """The same number without trailing zeros and without an exponent (``100``, not ``1E+2``).
+
+    Takes any finite number; one beyond ``WRITTEN_OUT`` keeps its exponent, which may be huge.
+    """
+    short = value.normalize(_ANY)
+    if int(short.as_tuple().exponent) > 0 and short.adjusted() < WRITTEN_OUT:
+        return short.quantize(_ONE, context=_ANY)
+    return short
 
 
 def as_json(value: Decimal | Fraction | int) -> int | float:

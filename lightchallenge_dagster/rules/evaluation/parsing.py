@@ -48,7 +48,10 @@ class RuleError(PermanentError):
 def quoted(value: object) -> str:
     """Any JSON value for a message: escaped, and short."""
     try:
-        text = json.dumps(value, ensure_ascii=True, default=str)
+        if isinstance(value, Decimal):
+            text = str(value)
+        else:
+            text = json.dumps(value, ensure_ascii=True, default=str)
     except (ValueError, RecursionError):
         text = f"<{type(value).__name__}>"
     return text if len(text) <= 60 else text[:57] + "..."

@@ -13,6 +13,8 @@ import pytest
 from lightchallenge_dagster.rules.challenge import ChallengeConfig, parse_config
 from lightchallenge_dagster.rules.evaluation import anticheat, evaluate
 from lightchallenge_dagster.rules.evaluation.metrics import CONDITIONS, Metric
+from lightchallenge_dagster.rules.evaluation.numbers import plain
+from lightchallenge_dagster.rules.placement import shown
 
 from .builders import NOON, activity, config, evidence, full, judge, match, simplified
 
@@ -182,3 +184,26 @@ def test_a_reason_with_many_sources_or_broken_records_is_cut_short() -> None:
     (reason,) = judge(records).reasons
     assert len(reason) <= LONGEST
     assert "further reasons" in reason
+
+
+# ── Any number can be shown ─────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        ("1e300", "1e+300"),
+        ("-12.5e400", "-1.25e+401"),
+        ("1e999999999", "1e+999999999"),
+        ("1e-300", "1e-300"),
+        ("1e-999999999", "1e-999999999"),
+        ("0e500", "0"),
+        ("1e2", "100"),
+        ("1234.5600", "1,234.56"),
+        ("7" * 200, f"7.{'7' * 199}e+199"),
+        ("1." + "3" * 200, "1." + "3" * 200),
+    ],
+)
+def test_any_finite_score_can_be_shown_with_every_digit(number: str, words: str) -> None:
+    assert plain(Decimal(number)) == Decimal(number)
+    assert shown(Decimal(number)) == words
