@@ -112,7 +112,7 @@ def _whole_scores(score: pl.Series) -> pl.Series | None:
     if kind.is_integer():
         return score.cast(pl.Int128)
     if kind == pl.Float64:
-        bits = (score + 0.0).reinterpret(signed=True).alias("bits")
+        bits = (score + 0.0).reinterpret(dtype=pl.Int64).alias("bits")
         turned = pl.col("bits") ^ pl.lit(2**63 - 1, pl.Int64)
         return (
             bits.to_frame()

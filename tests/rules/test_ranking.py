@@ -13,10 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lightchallenge_dagster.errors import PermanentError
-from lightchallenge_dagster.rules.ranking import rank
+from lightchallenge_dagster.rules.ranking import exact_scores, rank, unrankable
 
 from .effort import examples
 
+EARLIEST = datetime(1, 1, 2)  # noqa: DTZ001
+LATEST = datetime(9999, 12, 30)  # noqa: DTZ001
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 SCHEMA = {
     "challenge_id": pl.Int64,
@@ -167,3 +169,73 @@ def test_it_equals_a_plain_sort_whatever_the_order_of_the_input(
     shuffled = random.Random(seed).sample(rows, len(rows))
     table = rank(frame(*((*row, top_n) for row in shuffled)))
     assert table.select("challenge_id", "subject", "rank", "winner").rows() == expected
+
+
+@pytest.mark.parametrize(
+    "scores",
+    [
+        # Rounded up to a whole number the first has a digit more than there is room for.
+        ["9999999999999999999.5", "1"],
+        ["9999999999999999999.4", "0.1234567"],
+        ["-9999999999999999999.9999999999999999999", "9999999999999999999.9999999999999999999"],
+    ],
+)
+def test_scores_at_the_end_of_what_is_compared_are_still_ordered(scores: list[str]) -> None:
+    entries = frame(
+        *((7, f"0x{at}", None, NOON, 1) for at in range(len(scores))), score=pl.String
+    ).with_columns(pl.Series("score", scores))
+    assert unrankable(entries) == {}
+    table = rank(exact_scores(entries))
+    by_size = sorted(scores, key=Decimal, reverse=True)
+    assert table["score_text"].to_list() == by_size
+
+
+@examples(100)
+@given(
+    rows=st.lists(
+        st.tuples(
+            st.sampled_from([-(2**63), -1, 0, 7, 2**63 - 1]),
+            st.integers(0, 40).map(lambda number: f"0x{number:02x}"),
+            st.none() | st.decimals(-(10**18), 10**18, places=19, allow_nan=False),
+            st.datetimes(EARLIEST, LATEST).map(lambda moment: moment.replace(tzinfo=UTC)),
+        ),
+        unique_by=lambda row: (row[0], row[1]),
+        max_size=20,
+    )
+)
+def test_extreme_challenges_scores_and_times_are_ordered_like_any_other(
+    rows: list[tuple[int, str, Decimal | None, datetime]],
+) -> None:
+    table = rank(frame(*((*row, 3) for row in rows), score=pl.Decimal(38, 19)))
+    expected = sorted(
+        rows, key=lambda row: (row[0], row[2] is None, -(row[2] or 0), row[3], row[1])
+    )
+    assert table.select("challenge_id", "subject").rows() == [row[:2] for row in expected]
+
+
+@pytest.mark.parametrize(
+    ("score", "created_at", "complaint"),
+    [
+        ("NaN", NOON, "has the score NaN, no number"),
+        ("Infinity", NOON, "no number"),
+        ("1" * 20, NOON, "more digits than can be compared exactly"),
+        ("0." + "0" * 19 + "1", NOON, "more digits than can be compared exactly"),
+        ("1", None, "has no time at which it submitted"),
+    ],
+)
+def test_what_has_no_place_in_an_order_is_named_with_its_challenge(
+    score: str, created_at: datetime | None, complaint: str
+) -> None:
+    entries = pl.DataFrame(
+        [(7, "0xa", score, created_at), (8, "0xa", "1", NOON)],
+        schema={
+            "challenge_id": pl.Int64,
+            "subject": pl.String,
+            "score": pl.String,
+            "created_at": pl.Datetime("us", "UTC"),
+        },
+        orient="row",
+    )
+    problems = unrankable(entries)
+    assert list(problems) == [7]
+    assert complaint in problems[7]

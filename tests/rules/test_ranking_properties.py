@@ -8,7 +8,6 @@ from decimal import Decimal
 from typing import Any
 
 import polars as pl
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -101,11 +100,6 @@ def test_a_ranking_is_a_plain_sort_by_score_then_time_then_wallet(
     assert outcome(rank(frame(shuffled, score, top_n))) == a_plain_sort(rows, top_n)
 
 
-@pytest.mark.xfail(
-    reason="Polars 2.1 leaves a float as it is in `reinterpret(signed=True)`; dtype=pl.Int64 works",
-    raises=pl.exceptions.InvalidOperationError,
-    strict=True,
-)
 @examples(100)
 @given(float_tables, top_ns, st.integers(0, 1000))
 def test_scores_that_are_floats_are_sorted_alike(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import threading
+import time
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -397,6 +400,10 @@ def test_two_spellings_of_one_wallet_are_not_two_winners(database: Engine) -> No
         "update public.rankings set winner = false",
         "update public.rankings set score = 0 where rank = 1",
         "update public.rankings set score = 'NaN' where rank = 1",
+        "update public.rankings set score = 21 where rank = 1",
+        "update public.rankings set tie_break_at = tie_break_at - interval '1 s' where rank = 3",
+        "update public.rankings set state = 'provisional' where rank = 1",
+        "update public.rankings set rank = 4 - rank, winner = rank > 1 where rank > 0",
     ],
 )
 def test_a_closed_ranking_that_was_tampered_with_pays_nobody(
@@ -411,6 +418,166 @@ def test_a_closed_ranking_that_was_tampered_with_pays_nobody(
     assert winners(database, CLOSES, 7, 8) == [(8, A), (8, B)]
     report = rank.rank(database, DAY, CLOSES)
     assert [line.split(":")[0] for line in report.quarantined] == ["challenge 7"]
+
+
+def lose_evidence(database: Engine, subject: str) -> None:
+    query = "delete from public.evidence where challenge_id = 7 and subject = :subject"
+    assert build.execute(database, query, subject=subject) == 1
+
+
+def test_a_winner_by_evidence_that_is_not_there_holds_its_challenge_back_until_it_is(
+    database: Engine,
+) -> None:
+    race(database, 5, 20, 10)
+    race(database, 9, 8, challenge_id=8)
+    bring_up_to_date(database, DURING)
+    kept = build.rows(database, "select * from public.evidence where subject = :b", b=B)
+    lose_evidence(database, B)
+    report = rank.rank(database, DAY, CLOSES)
+    assert report.closed == (8,)
+    assert len(report.quarantined) == 1
+    assert (
+        f"challenge 7: wallet {B} would win by a verdict on evidence that is not there"
+        in (report.quarantined[0])
+    )
+    assert winners(database, CLOSES, 7, 8) == [(8, A), (8, B)]
+    build.evidence(database, 7, B, kept[0][4], at=DURING)
+    bring_up_to_date(database, CLOSES)
+    assert winners(database, CLOSES, 7, 8) == [(7, B), (7, C), (8, A), (8, B)]
+
+
+def test_lost_evidence_of_somebody_who_does_not_win_holds_nobody_back(database: Engine) -> None:
+    race(database, 5, 20, 10)
+    bring_up_to_date(database, DURING)
+    lose_evidence(database, A)
+    assert rank.rank(database, DAY, CLOSES).closed == (7,)
+    assert winners(database, CLOSES) == [(7, B), (7, C)]
+
+
+def test_a_quarantined_challenge_is_looked_at_again_by_each_run_of_its_day(
+    database: Engine,
+) -> None:
+    race(database, 5, 20)
+    bring_up_to_date(database, DURING)
+    build.execute(database, "create table kept as select * from public.evidence")
+    lose_evidence(database, B)
+    assert rank.rank(database, DAY, CLOSES).closed == ()
+    assert rank.pending(database, CLOSES) == {}
+    # Out of a backup, as it was: nothing that a sensor looks at has changed.
+    build.execute(
+        database,
+        "insert into public.evidence select * from kept where id not in"
+        " (select id from public.evidence)",
+    )
+    assert rank.rank(database, DAY, CLOSES).closed == (7,)
+    assert winners(database, CLOSES) == [(7, B), (7, A)]
+
+
+def one_row_a_provider(database: Engine) -> None:
+    build.execute(
+        database,
+        "create unique index on public.evidence (challenge_id, lower(subject), provider)",
+    )
+
+
+def test_where_a_row_is_replaced_in_place_a_late_upload_decides_nothing_and_stops_nobody(
+    database: Engine,
+) -> None:
+    one_row_a_provider(database)
+    closes = datetime.now(UTC).replace(microsecond=0) - timedelta(minutes=20)
+    deadline, ends = closes + timedelta(hours=2), closes - timedelta(days=1)
+    build.challenge(
+        database,
+        7,
+        build.competitive(1),
+        starts=STARTS,
+        ends=ends,
+        deadline=deadline,
+    )
+    for subject, km in ((A, 20), (B, 5)):
+        build.evidence(database, 7, subject, [run(km)], at=closes - timedelta(minutes=5))
+        build.stake(database, 7, subject)
+    refresh_plans(database, POLICY)
+    day = ends.date().isoformat()
+    judge.judge(database, day, closes - timedelta(minutes=1))
+    # After the close both upload again: the row stays, its time of creation as well.
+    build.execute(
+        database,
+        "update public.evidence set data = cast(:data as jsonb), evidence_hash = 'late' || subject,"
+        " updated_at = now()",
+        data=json.dumps([run(50)]),
+    )
+    now = datetime.now(UTC)
+    report = rank.rank(database, day, now)
+    assert (report.closed, report.quarantined, report.judged) == ((7,), (), 0)
+    assert winners(database, now) == [(7, A)]
+
+
+def test_two_runs_never_rank_at_once_also_when_a_challenge_moves_to_another_day(
+    database: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    race(database, 5, 20)
+    bring_up_to_date(database, DURING)
+    build.execute(database, "update pipeline.ranking_states set inputs_hash = 'older'")
+    order: list[str] = []
+    candidates = rankings.candidates
+
+    def slow(connection: Any, challenge_ids: Any, **more: Any) -> Any:
+        monkeypatch.setattr(rankings, "candidates", candidates)
+        build.execute(database, "update pipeline.challenge_plans set partition_key = '2026-03-09'")
+        other.start()
+        wait_for_a_lock(database)
+        found = candidates(connection, challenge_ids, **more)
+        order.append("first")
+        return found
+
+    def second() -> None:
+        rank.rank(database, "2026-03-09", CLOSES)
+        order.append("second")
+
+    other = threading.Thread(target=second)
+    monkeypatch.setattr(rankings, "candidates", slow)
+    rank.rank(database, DAY, DURING)
+    other.join(30)
+    assert order == ["first", "second"]
+    assert build.rows(database, "select distinct state from public.rankings") == [("closed",)]
+    assert winners(database, CLOSES) == [(7, B), (7, A)]
+
+
+def wait_for_a_lock(database: Engine) -> None:
+    """Until some other connection to this database waits for a lock."""
+    deadline = time.monotonic() + 30
+    query = (
+        "select count(*) from pg_stat_activity"
+        " where datname = current_database() and wait_event_type = 'Lock'"
+    )
+    while build.rows(database, query) == [(0,)]:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_a_challenge_whose_time_comes_while_others_close_waits_for_its_own_run(
+    database: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its evidence has not been judged up to the moment at which it closes."""
+    race(database, 5, 20)
+    bring_up_to_date(database, DURING)
+    build.challenge(database, 8, build.competitive(1), deadline=DEADLINE + timedelta(seconds=30))
+    build.evidence(database, 8, A, [run(5)])
+    build.stake(database, 8, A, B)
+    bring_up_to_date(database, CLOSES - timedelta(minutes=2))
+    judge_wallets = rank.judge_wallets
+
+    def meanwhile(connection: Any, wallets: Any, chain_now: Any) -> Any:
+        build.execute(
+            database,
+            "update pipeline.chain_blocks set timestamp = timestamp + 3600",
+        )
+        return judge_wallets(connection, wallets, chain_now)
+
+    monkeypatch.setattr(rank, "judge_wallets", meanwhile)
+    assert rank.rank(database, DAY, CLOSES).closed == (7,)
+    assert winners(database, CLOSES, 8) == []
 
 
 # ── Frozen ──────────────────────────────────────────────────────────────────────────────────
