@@ -25,7 +25,7 @@ from .evaluation.parsing import (
     simplified_fitness,
     simplified_gaming,
 )
-from .evaluation.times import bound, from_epoch_or_clamped
+from .evaluation.times import bound_or_clamped, from_epoch_or_clamped
 
 __all__ = ["ChainTimes", "ChallengeConfig", "Mode", "parse_config", "parse_sources"]
 
@@ -355,7 +355,7 @@ def _first_time(
 ) -> tuple[datetime | None, str | None]:
     problem: str | None = None
     for name, value in values:
-        moment = bound(value, UTC, last=last)
+        moment = bound_or_clamped(value, UTC, last=last)
         if moment is not None:
             return moment, None
         problem = problem or f"timeline.{name} is no time: {quoted(value)}"

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import math
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from lightchallenge_dagster.rules.challenge import parse_config, parse_sources
 from lightchallenge_dagster.rules.evaluation import evaluate
+from lightchallenge_dagster.rules.evaluation.models import FullFitness
 from lightchallenge_dagster.rules.evaluation.times import zone
 
 from .evaluation.builders import activity, evidence, full, judge, match, simplified
@@ -167,3 +170,47 @@ def test_what_cannot_be_read_in_one_place_leaves_a_rule_in_another() -> None:
     found = parse_config("best of luck", {"params": {"rules": WINS}}, None)
     assert found.gaming_rule is not None
     assert found.gaming_problem is None
+
+
+# ── The ends of the calendar ────────────────────────────────────────────────────────────────
+
+FIRST, LAST = datetime(2, 1, 1, tzinfo=UTC), datetime(9998, 12, 31, tzinfo=UTC)
+FOR_EVER = ["9999-12-31", "9999-12-31T23:59:59Z", "9999-01-01T00:00:00+14:00", "9998-12-31"]
+FOR_EVER += [253402300799, 253402300799000, "253402300799", 2**64 - 1, 10**17, 1e300]
+SINCE_EVER = ["0001-01-01", "0001-01-01T00:00:00Z", "0001-12-31T12:00:00-05:00", "0001-06-01"]
+SINCE_EVER += [-62135596800, "-62135596800", -(10**17), -1e300]
+
+
+@pytest.mark.parametrize(
+    ("value", "moment"),
+    [*((value, LAST) for value in FOR_EVER), *((value, FIRST) for value in SINCE_EVER)],
+)
+@pytest.mark.parametrize("name", ["UTC", "Pacific/Apia", "America/Los_Angeles"])
+def test_a_bound_at_the_end_of_the_calendar_is_clamped(
+    value: object, moment: datetime, name: str
+) -> None:
+    side = "end" if moment is LAST else "start"
+    found = parse_config(full(period={side: value, "timezone": name}), None, None)
+    assert found.problem is None
+    assert isinstance(found.fitness_rule, FullFitness)
+    assert getattr(found.fitness_rule.period, side) == moment
+    assert judge([activity(distance_km=1)], found).passed
+
+    side = "endsAt" if moment is LAST else "startsAt"
+    timed = parse_config(None, None, {side: value})
+    assert timed.problem is None
+    assert moment in (timed.starts_at, timed.ends_at)
+    assert judge([activity()], timed).passed
+
+
+@pytest.mark.parametrize(
+    "value", ["9999-13-01", "99999-01-01", "0000-01-01", math.inf, math.nan, True, "1e400", [9999]]
+)
+def test_what_is_no_time_is_not_clamped(value: object) -> None:
+    found = parse_config(full(period={"end": value}), None, None)
+    assert (found.problem or "").startswith("params.period.end is no time")
+
+
+def test_a_competition_that_begins_after_the_calendar_counts_nothing() -> None:
+    never = parse_config(None, None, {"startsAt": "9999-12-31"})
+    assert not judge([activity()], never).passed

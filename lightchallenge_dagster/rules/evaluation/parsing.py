@@ -28,7 +28,7 @@ from .models import (
     WeeklyTarget,
 )
 from .numbers import EXACT, asked
-from .times import bound, zone
+from .times import bound_or_clamped, zone
 
 Object = Mapping[str, Any]
 T = TypeVar("T")
@@ -196,7 +196,7 @@ def _period(limits: Object, path: str, where: tzinfo) -> Period:
         value = limits.get(name)
         if is_empty(value) or value == "":
             continue
-        ends[name] = bound(value, where, last=last)
+        ends[name] = bound_or_clamped(value, where, last=last)
         if ends[name] is None:
             raise RuleError(f"{path}.{name}", f"is no time: {quoted(value)}")
     return Period(**ends)

@@ -9,7 +9,9 @@ from functools import lru_cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 _NUMBER = re.compile(r"[+-]?\d{1,20}(\.\d{1,20})?")
+_MIDDLE = 5000
 _MILLISECONDS_ABOVE = 10**12
+_FIRST, _LAST = datetime(2, 1, 1, tzinfo=UTC), datetime(9998, 12, 31, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
 
@@ -72,7 +74,7 @@ def from_epoch_or_clamped(seconds: int) -> datetime:
     moment = from_epoch(seconds)
     if moment is not None:
         return moment
-    return datetime(9998, 12, 31, tzinfo=UTC) if seconds > 0 else datetime(2, 1, 1, tzinfo=UTC)
+    return _LAST if seconds > 0 else _FIRST
 
 
 def day_of(value: object) -> date | None:
@@ -104,6 +106,34 @@ def bound(value: object, zone: tzinfo, *, last: bool) -> datetime | None:
         huge = value == value and value > _MILLISECONDS_ABOVE
         return from_epoch(value, 1000 if huge else 1)
     return None
+
+
+def bound_or_clamped(value: object, zone: tzinfo, *, last: bool) -> datetime | None:
+    """Like ``bound``, but a time at or beyond the calendar's ends is the last one there is.
+
+    "9999-12-31" is how people write "for ever".
+    """
+    moment = bound(value, zone, last=last)
+    if moment is not None:
+        return moment
+    sign = _beyond(value)
+    return None if not sign else _LAST if sign > 0 else _FIRST
+
+
+def _beyond(value: object) -> int:
+    """1 for a time after the calendar, -1 for one before it, 0 for what is no time."""
+    if isinstance(value, str):
+        text = value.strip()
+        if not _NUMBER.fullmatch(text):
+            try:
+                return 1 if datetime.fromisoformat(text).year > _MIDDLE else -1
+            except ValueError:
+                return 0
+        value = Decimal(text)
+    if isinstance(value, bool) or not isinstance(value, (int, float, Decimal)):
+        return 0
+    finite = value.is_finite() if isinstance(value, Decimal) else value - value == 0
+    return (1 if value > 0 else -1) if finite else 0
 
 
 def _edge(day: date, zone: tzinfo, *, last: bool) -> datetime | None:
