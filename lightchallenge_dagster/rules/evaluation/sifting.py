@@ -6,10 +6,15 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, Generic, Protocol, TypeVar
 
 from lightchallenge_dagster.rules.evidence import canonical_json
 
+from .numbers import plain
+
+_PRINTABLE_BITS = 10_000  # about 3,000 digits
+_MOST_DIGITS = 3000
 _IDENTITIES = ("activity_id", "match_id", "logId")
 
 
@@ -88,10 +93,11 @@ def _groups(items: Sequence[Item]) -> list[list[int]]:
         named = False
         for name in _IDENTITIES:
             value = raw.get(name)
-            if value is None or value == "" or isinstance(value, (bool, dict, list)):
-                continue  # no id
+            # The common case without a call: most records have one of the three.
+            if value is None or (identity := _identity(value)) is None:
+                continue
             named = True
-            other = by_key.setdefault((name, _identity(value)), index)
+            other = by_key.setdefault((name, identity), index)
             if other != index:
                 parent[root(index)] = root(other)
                 joined = True
@@ -115,8 +121,21 @@ def _groups(items: Sequence[Item]) -> list[list[int]]:
 
 
 def _identity(value: object) -> object:
-    """``7`` and ``"7"`` are one id; Python refuses to print very long integers."""
-    return value if isinstance(value, int) and value.bit_length() > 64 else str(value)
+    """What an id is once it is read: ``7``, ``7.0``, ``"7"`` and ``" 7"`` are one; None is no id.
+
+    Numbers are compared by the digits that JSON shows. Python refuses to print very long integers.
+    """
+    if isinstance(value, str):
+        return value.strip() or None
+    if value is None or isinstance(value, (bool, dict, list)):
+        return None
+    if isinstance(value, int):
+        return str(value) if value.bit_length() < _PRINTABLE_BITS else value
+    number = value if isinstance(value, Decimal) else Decimal(repr(value))
+    if not number.is_finite() or abs(number.adjusted()) > _MOST_DIGITS:
+        return str(number)
+    short = plain(number)
+    return f"{short:f}" if short else "0"
 
 
 def _sketch(item: Sourced) -> object:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import time
 from decimal import Decimal
@@ -207,3 +208,50 @@ def test_a_reason_with_many_sources_or_broken_records_is_cut_short() -> None:
 def test_any_finite_score_can_be_shown_with_every_digit(number: str, words: str) -> None:
     assert plain(Decimal(number)) == Decimal(number)
     assert shown(Decimal(number)) == words
+
+
+# ── One id, however it is written ───────────────────────────────────────────────────────────
+
+HUGE = 2**70
+GOOGOL = 10**5000
+
+
+@pytest.mark.parametrize("name", ["activity_id", "match_id", "logId"])
+@pytest.mark.parametrize(
+    "same",
+    [
+        (7, 7.0, "7", " 7", "7\n", Decimal(7), Decimal("7.00"), Decimal("0.7e1")),
+        (HUGE, str(HUGE), f" {HUGE} ", Decimal(HUGE)),
+        (10**300, 1e300, str(10**300), Decimal("1e300")),
+        (7.5, "7.5", Decimal("7.50")),
+        (-3, "-3", -3.0),
+        (0, "0", 0.0, -0.0),
+        ("a", " a", "a "),
+        (GOOGOL, GOOGOL),
+    ],
+)
+def test_an_id_is_one_in_whatever_way_it_is_written(name: str, same: tuple[Any, ...]) -> None:
+    records = [activity(day=1 + n, **{name: each}) for n, each in enumerate(same)]
+    assert judge(records).score == 1
+    assert judge([*records, activity(day=20, **{name: "another"})]).score == 2
+
+
+@pytest.mark.parametrize(
+    "different",
+    [(7, 8), ("7", "07"), ("a", "A"), (7, 7.5), (HUGE, HUGE + 1), (GOOGOL, GOOGOL + 1), (1, "1a")],
+)
+def test_different_ids_are_different_records(different: tuple[Any, ...]) -> None:
+    records = [activity(activity_id=each) for each in different]
+    assert judge(records).score == len(different)
+
+
+@pytest.mark.parametrize("value", [True, False, {}, {"id": 7}, [], [7], "", "  ", None])
+def test_what_is_no_id_leaves_records_to_be_compared_whole(value: Any) -> None:
+    one, other = activity(activity_id=value), activity(activity_id=value, distance_km=1)
+    assert judge([one, other]).score == 2
+    assert judge([one, one, other]).score == 2
+
+
+@pytest.mark.parametrize("value", [math.inf, math.nan, Decimal("NaN"), Decimal("1e999999")])
+def test_odd_numbers_as_ids_stop_nothing(value: Any) -> None:
+    assert judge([activity(activity_id=value, day=2), activity(activity_id=8, day=3)]).score == 2
