@@ -32,6 +32,7 @@ __all__ = ["ChainTimes", "ChallengeConfig", "Mode", "parse_config", "parse_sourc
 Object = Mapping[str, Any]
 
 _BYTE_ORDER_MARK = "\ufeff"
+_MODES: dict[str, Mode] = {"threshold": "threshold", "competitive": "competitive"}
 _STARTS = ("startsAt", "startTs", "starts", "start")
 _ENDS = ("endsAt", "endTs", "ends", "end")
 _DEADLINES = ("proofDeadline", "proofDeadlineAt")
@@ -157,9 +158,8 @@ def parse_config(
         rules=tuple((f"{path}.timezone", rule.get("timezone")) for path, rule in simplified),
         timeline=("timeline.timezone", times.get("timezone")),
     )
-    mode_setting = _setting(full, "mode")
-    mode = mode_setting[1] if mode_setting else None
-    competitive = isinstance(mode, str) and mode.strip().lower() == "competitive"
+    mode, mode_problem = _mode(_setting(full, "mode"))
+    competitive = mode == "competitive"
     metric = _setting(full, "competitiveMetric")
     top_n, top_n_problem = _top_n(_setting(full, "topN")) if competitive else (1, None)
 
@@ -192,7 +192,7 @@ def parse_config(
             zone_problem = str(error)
     everywhere = time_problem or zone_problem
     return ChallengeConfig(
-        mode="competitive" if competitive else "threshold",
+        mode=mode,
         top_n=top_n,
         competitive_metric=str(metric[1]) if metric and isinstance(metric[1], str) else None,
         starts_at=starts_at,
@@ -205,7 +205,7 @@ def parse_config(
         fitness_problem=fitness.problem or everywhere,
         gaming_problem=gaming.problem or everywhere,
         has_rule=has_rule,
-        problem=fitness.problem or gaming.problem or everywhere or top_n_problem,
+        problem=fitness.problem or gaming.problem or everywhere or mode_problem or top_n_problem,
     )
 
 
@@ -274,6 +274,17 @@ def _setting(places: Sequence[tuple[str, Object]], name: str) -> tuple[str, Any]
 
 def _unset(value: object) -> bool:
     return is_empty(value) or value == ""
+
+
+def _mode(setting: tuple[str, Any] | None) -> tuple[Mode, str | None]:
+    """The mode, and what is wrong with the one that is set."""
+    if setting is None:
+        return "threshold", None
+    path, value = setting
+    mode = _MODES.get(value.strip().lower()) if isinstance(value, str) else None
+    if mode is not None:
+        return mode, None
+    return "threshold", f"{path} must be one of {', '.join(_MODES)}, not {quoted(value)}"
 
 
 def _top_n(setting: tuple[str, Any] | None) -> tuple[int, str | None]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -214,3 +215,65 @@ def test_what_is_no_time_is_not_clamped(value: object) -> None:
 def test_a_competition_that_begins_after_the_calendar_counts_nothing() -> None:
     never = parse_config(None, None, {"startsAt": "9999-12-31"})
     assert not judge([activity()], never).passed
+
+
+# ── Settings and thresholds ─────────────────────────────────────────────────────────────────
+
+MODES = "must be one of threshold, competitive, not"
+
+
+@pytest.mark.parametrize("mode", ["competitive", " Competitive\n", "COMPETITIVE"])
+def test_competitive_in_any_case_is_competitive(mode: str) -> None:
+    found = parse_config(full(mode=mode), None, None)
+    assert (found.mode, found.problem) == ("competitive", None)
+
+
+@pytest.mark.parametrize("mode", [None, "", {}, [], "threshold", " Threshold "])
+def test_threshold_or_nothing_is_threshold(mode: Any) -> None:
+    found = parse_config(full(mode=mode), None, None)
+    assert (found.mode, found.problem) == ("threshold", None)
+
+
+@pytest.mark.parametrize("mode", ["competitve", "ranked", " ", 1, True, ["competitive"], {"a": 1}])
+def test_any_other_mode_is_a_problem_of_the_configuration_and_judged_as_threshold(
+    mode: Any,
+) -> None:
+    found = parse_config(None, {"params": {"rule": full(mode=mode)}}, None)
+    assert found.mode == "threshold"
+    assert found.problem == f"proof.params.rule.mode {MODES} {json.dumps(mode)}"
+    assert judge([activity(distance_km=1)], found).passed
+
+
+def test_what_is_wrong_with_a_rule_is_said_before_what_is_wrong_with_the_mode() -> None:
+    found = parse_config({**full("chess"), "mode": "x", "topN": 0}, None, None)
+    assert (found.problem or "").startswith("params.challengeType")
+    found = parse_config({**full(), "mode": "competitive", "topN": 0}, None, None)
+    assert (found.problem or "").startswith("params.topN")
+
+
+@pytest.mark.parametrize(
+    ("value", "wrong"),
+    [
+        (1e30, "is out of range: 1e+30; it must be between -10^30 and 10^30"),
+        (-(10**30), f"is out of range: -1{'0' * 30}; it must be between -10^30 and 10^30"),
+        (10**400, "is out of range: "),
+        (math.inf, "must be a number, not Infinity"),
+        ("5", 'must be a number, not "5"'),
+        (True, "must be a number, not true"),
+        (Decimal("1e31"), "is out of range: 1E+31; "),
+    ],
+)
+def test_a_threshold_out_of_range_says_so(value: object, wrong: str) -> None:
+    found = parse_config({"rules": simplified("steps", value, "total")}, None, None)
+    assert (found.problem or "").startswith(f"params.rules.threshold {wrong}")
+
+
+def test_one_match_counts_and_two_matches_count() -> None:
+    rule = parse_config({"rules": simplified("wins", 1, "total", minMatches=3)}, None, None)
+    records = [match(match_id=1), match(match_id=2)]
+    assert judge(records[:1], rule, "riot").reasons == (
+        "1 match counts; the challenge asks for at least 3.",
+    )
+    assert judge(records, rule, "riot").reasons == (
+        "2 matches count; the challenge asks for at least 3.",
+    )

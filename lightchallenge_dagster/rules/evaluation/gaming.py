@@ -89,7 +89,7 @@ def _simplified(matches: Sequence[Match], rule: SimplifiedGaming, *, competitive
     }
     if not kept or len(kept) < rule.min_matches:
         reason = (
-            f"{_matches(len(kept))} count; the challenge asks for at least "
+            f"{_matches(len(kept))} {_count(len(kept))}; the challenge asks for at least "
             f"{in_words(max(rule.min_matches, _ONE))}."
         )
         return Outcome(False, Decimal(0), (reason,), breakdown)
@@ -115,6 +115,10 @@ def _simplified(matches: Sequence[Match], rule: SimplifiedGaming, *, competitive
 
 def _matches(number: int) -> str:
     return counted(number, "match", "matches")
+
+
+def _count(number: int) -> str:
+    return "counts" if number == 1 else "count"
 
 
 # ── Full ────────────────────────────────────────────────────────────────────────────────────
@@ -188,7 +192,7 @@ def _threshold(matches: Sequence[Match], rule: FullGaming) -> Outcome:
     among = f" in {which}" if rule.ranked_only or rule.hero else ""
     reason = (
         f"The {what}{among} is {value:,}; the challenge asks for at least {in_words(needed)} "
-        f"({len(kept):,} of {_matches(len(matches))} {'counts' if len(kept) == 1 else 'count'})."
+        f"({len(kept):,} of {_matches(len(matches))} {_count(len(kept))})."
     )
     return Outcome(False, Decimal(value), (reason,), breakdown)
 

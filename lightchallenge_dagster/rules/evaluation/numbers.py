@@ -88,6 +88,11 @@ def asked(value: object) -> Decimal | None:
     return exact(number)
 
 
+def is_beyond(value: object) -> bool:
+    """Whether ``asked`` refuses a finite number only for its size."""
+    return asked(value) is None and _finite(value) is not None
+
+
 def _finite(value: object) -> int | float | Decimal | None:
     if isinstance(value, bool):
         return None

@@ -27,7 +27,7 @@ from .models import (
     SimplifiedGaming,
     WeeklyTarget,
 )
-from .numbers import EXACT, asked
+from .numbers import EXACT, asked, is_beyond
 from .times import bound_or_clamped, zone
 
 Object = Mapping[str, Any]
@@ -291,6 +291,9 @@ def _number(rule: Object, path: str, name: str, default: Decimal | None = None) 
     if value is None and default is not None:
         return default
     number = asked(value)
+    if is_beyond(value):
+        wrong = f"is out of range: {quoted(value)}; it must be between -10^30 and 10^30"
+        raise RuleError(f"{path}.{name}", wrong)
     if number is None:
         raise RuleError(f"{path}.{name}", _missing(value, "a number"))
     return number

@@ -214,6 +214,11 @@ WHERE_THE_RULE_IS_FOUND = [
         {"rules": EASY | {"threshold": "5"}}, 'params.rules.threshold must be a number, not "5".',
     ),
     malformed(
+        "a threshold that no evidence could mean",
+        {"rules": EASY | {"threshold": 1e30}},
+        "params.rules.threshold is out of range: 1e+30; it must be between -10^30 and 10^30.",
+    ),
+    malformed(
         "a threshold that is missing",
         {"rules": {"type": "fitness", "metric": "steps", "period": "total"}},
         "params.rules.threshold is missing; it must be a number.",
@@ -293,6 +298,10 @@ WHERE_THE_RULE_IS_FOUND = [
         "a hero without a name",
         {"hero": 14}, "params.hero must be a name, not 14.", provider="riot",
     )._replace(records=PLAYED),
+    Example(
+        "a mode that is neither is a problem of the configuration, and judged as threshold",
+        config(full(mode="ranked")), RUNS, True, "10.25",
+    ),
     Example(
         "a topN that is no positive whole number is a problem of the ranking, not of the evidence",
         contest(topN=0), [activity(steps=5)], True, "5",
