@@ -8,11 +8,13 @@ from dagster import (
     AssetExecutionContext,
     AssetKey,
     BackfillPolicy,
+    Config,
     MaterializeResult,
     TableColumnDep,
     TableColumnLineage,
     asset,
 )
+from pydantic import Field
 
 from lightchallenge_dagster.assets.catalog import JUDGEMENT, OWNERS, TABLES, Table
 from lightchallenge_dagster.assets.metadata import (
@@ -58,6 +60,21 @@ RANKING_LINEAGE = _lineage(
 )
 
 
+class Judgement(Config):
+    """What a run judges of its days. Rows that come out the same are never written."""
+
+    everything: bool = Field(
+        default=True,
+        description="Judge all evidence again, not only what is new or changed. The sensor's runs "
+        "say false; a backfill judges everything.",
+    )
+    overwrite_settled: bool = Field(
+        default=False,
+        description="Also change verdicts that a binding, a proof or a closed ranking hangs on. "
+        "Who won a closed ranking stays even then.",
+    )
+
+
 @asset(
     deps=["evidence", "challenges", "chain_challenges", "models"],
     partitions_def=CHALLENGE_DAYS,
@@ -69,15 +86,26 @@ RANKING_LINEAGE = _lineage(
 )
 def verdicts(
     context: AssetExecutionContext,
+    config: Judgement,
     database: DatabaseResource,
     chain: ChainResource,
     policy: Policy,
 ) -> MaterializeResult[Any]:
-    """Judge what is new or changed in the partitions."""
+    """Judge the partitions' evidence, all of it unless the run says otherwise."""
     from lightchallenge_dagster.steps import judge
 
     engine, now = _prepared(database, chain, policy)
-    reports = _by_day(context, engine, lambda day: judge.judge(engine, day, now), last=False)
+
+    def judged(day: str) -> judge.JudgeReport:
+        return judge.judge(
+            engine,
+            day,
+            now,
+            full=config.everything or config.overwrite_settled,
+            overwrite_settled=config.overwrite_settled,
+        )
+
+    reports = _by_day(context, engine, judged, last=False)
     shown = verdicts_shown(engine, context.partition_keys, now)
     return _result(engine, TABLES["verdicts"], reports, shown, VERDICT_LINEAGE)
 

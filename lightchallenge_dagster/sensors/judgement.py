@@ -136,4 +136,5 @@ def _judgement(day: str, to_judge: int, to_rank: int) -> Work:
         judgement_lease(day),
         partition_key=day,
         selection=[VERDICTS, RANKINGS] if to_judge else [RANKINGS],
+        config={"verdicts": {"everything": False}} if to_judge else None,
     )

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from dagster import AssetKey, RunRequest, SkipReason
@@ -18,12 +18,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """One run's worth of work: what it is, for people, and the lease that makes it one run."""
+    """One run's worth of work: what it is, for people, and the lease that makes it one run.
+
+    ``config`` is the run's, by the name of the asset it is for.
+    """
 
     what: str
     lease: str
     partition_key: str | None = None
     selection: Sequence[AssetKey] | None = None
+    config: Mapping[str, Mapping[str, Any]] | None = None
 
 
 def launch(engine: Engine, found: Sequence[Work]) -> list[RunRequest]:
@@ -45,6 +49,7 @@ def launch(engine: Engine, found: Sequence[Work]) -> list[RunRequest]:
                 run_key=f"{work.lease}#{token}",
                 partition_key=work.partition_key,
                 asset_selection=work.selection,
+                run_config=_run_config(work.config or {}),
                 tags={
                     NAME_TAG: work.lease,
                     TOKEN_TAG: str(token),
@@ -53,6 +58,11 @@ def launch(engine: Engine, found: Sequence[Work]) -> list[RunRequest]:
             )
         )
     return requests
+
+
+def _run_config(config: Mapping[str, Mapping[str, Any]]) -> dict[str, Any] | None:
+    ops = {name: {"config": dict(of_op)} for name, of_op in config.items()}
+    return {"ops": ops} if ops else None
 
 
 def requests_or_reason(

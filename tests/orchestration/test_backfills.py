@@ -176,6 +176,36 @@ def test_materializing_again_on_unchanged_data_writes_nothing_and_says_so(
         assert again["inserted"] == again["changed"] == 0
 
 
+def test_a_backfill_judges_everything_again_and_the_sensors_runs_what_has_changed(
+    world: World, instance: DagsterInstance
+) -> None:
+    follow(world)
+    judged(world, 7)
+    instance.add_dynamic_partitions("challenge_day", ["2026-03-08"])
+
+    def judge(**config: bool) -> dict[str, Any]:
+        result = materialize(
+            [verdicts],
+            instance=instance,
+            resources=world.resources,
+            partition_key="2026-03-08",
+            run_config={"ops": {"verdicts": {"config": config}}} if config else None,
+        )
+        (event,) = result.asset_materializations_for_node("verdicts")
+        return {name: value.value for name, value in event.metadata.items()}
+
+    assert judge()["inserted"] == 2
+    # As if by an earlier version of the evaluator: nothing that a sensor looks at tells.
+    b.execute(world.database, "update public.verdicts set score = 1 where subject = :ann", ann=ANN)
+    assert judge(everything=False)["judged"] == 0
+    again = judge()
+    assert (again["judged"], again["changed"], again["unchanged"]) == (2, 1, 1)
+    b.execute(world.database, "update public.verdicts set score = 1 where subject = :ann", ann=ANN)
+    b.intent(world.database, 7, ANN)
+    assert (settled := judge())["changed"] == 0 and settled["frozen"] == 1
+    assert judge(overwrite_settled=True)["changed"] == 1
+
+
 def test_a_season_is_computed_by_its_partition(
     world: World, backfill: Callable[..., dict[str, Any]]
 ) -> None:
