@@ -7,6 +7,7 @@ of evidence. Arbitrary JSON never raises here: what is wrong becomes ``problem``
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -33,6 +34,7 @@ Object = Mapping[str, Any]
 
 _BYTE_ORDER_MARK = "\ufeff"
 _MODES: dict[str, Mode] = {"threshold": "threshold", "competitive": "competitive"}
+_HEX = re.compile(r"0x[0-9a-fA-F]*")
 _STARTS = ("startsAt", "startTs", "starts", "start")
 _ENDS = ("endsAt", "endTs", "ends", "end")
 _DEADLINES = ("proofDeadline", "proofDeadlineAt")
@@ -246,12 +248,13 @@ def _said_by(value: object) -> object:
 def _decoded(value: object, path: str, odd: list[str]) -> Object:
     """An object, also one written as JSON text; ``{}`` for anything else.
 
-    What is neither an object nor empty is noted in ``odd``: somebody meant something by it.
+    What is neither an object nor empty is noted in ``odd``: somebody meant something by it. Bytes as
+    hex are no rule: that is how parameters and proofs go on chain.
     """
     said = _said_by(value)
     if isinstance(said, dict):
         return cast("dict[str, Any]", said)
-    if not _unset(said):
+    if not _unset(said) and not (isinstance(said, str) and _HEX.fullmatch(said)):
         broken = isinstance(said, str) and said.startswith("{")
         wrong = "is no valid JSON:" if broken else "must be an object, not"
         odd.append(f"{path} {wrong} {quoted(value)}")

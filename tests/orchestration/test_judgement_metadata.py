@@ -96,7 +96,7 @@ WRITTEN = {
     "public.evidence": "id",
     "public.verdicts": "id",
     "pipeline.judgements": "challenge_id, subject",
-    "public.rankings": "id",
+    "public.rankings": "challenge_id, subject",
     "pipeline.ranking_states": "challenge_id",
     "public.season_standings": "id",
     "pipeline.standings_states": "season_id",

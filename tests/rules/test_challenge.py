@@ -87,7 +87,7 @@ def test_the_settings_around_a_fitness_rule_are_no_gaming_rule() -> None:
     assert not judge([match()], found, "opendota").passed
 
 
-@pytest.mark.parametrize("nothing", [None, {}, [], "", " ", {"rules": {}, "rule": []}])
+@pytest.mark.parametrize("nothing", [None, {}, [], "", " ", "0xabc", {"rules": {}, "rule": []}])
 def test_without_a_rule_the_fallback_judges(nothing: Any) -> None:
     found = parse_config(nothing, nothing, nothing)
     assert not found.has_rule
