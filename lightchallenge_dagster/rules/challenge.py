@@ -248,8 +248,8 @@ def _said_by(value: object) -> object:
 def _decoded(value: object, path: str, odd: list[str]) -> Object:
     """An object, also one written as JSON text; ``{}`` for anything else.
 
-    What is neither an object nor empty is noted in ``odd``: somebody meant something by it. Bytes as
-    hex are no rule: that is how parameters and proofs go on chain.
+    What is neither an object nor empty is noted in ``odd``: somebody meant something by it. Bytes
+    as hex are no rule: that is how parameters and proofs go on chain.
     """
     said = _said_by(value)
     if isinstance(said, dict):
