@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from sqlalchemy import text
@@ -207,7 +207,10 @@ def _in_time(entries: pl.DataFrame, limits: dict[int, datetime]) -> pl.DataFrame
     import polars as pl
 
     until = pl.DataFrame(
-        {"challenge_id": list(limits), "until": list(limits.values())},
+        {
+            "challenge_id": list(limits),
+            "until": [until.astimezone(UTC) for until in limits.values()],
+        },
         schema={"challenge_id": pl.Int64, "until": pl.Datetime("us", "UTC")},
     )
     in_time = pl.col("until").is_null() | (pl.col("created_at") <= pl.col("until"))
