@@ -277,8 +277,8 @@ def _verify(
     stored = rankings.settled(connection, partition, but=just_closed)
     if stored.is_empty():
         return [], 0, ()
-    unsound = rankings.unsound(connection, partition, but=just_closed)
     challenge_ids: list[int] = stored["challenge_id"].unique().to_list()
+    unsound = rankings.unsound(connection, challenge_ids)
     entries = rankings.candidates(connection, challenge_ids, settled=True)
     again = rules.rank(rules.exact_scores(_without(entries, rules.unrankable(entries))))
     kept = stored.drop_nulls("subject")

@@ -250,10 +250,10 @@ def settled(connection: Connection, partition_key: str, *, but: Sequence[int]) -
     )
 
 
-def unsound(connection: Connection, partition_key: str, *, but: Sequence[int]) -> list[Unsound]:
-    """The partition's closed and frozen rankings that pay nobody; without ``but``."""
+def unsound(connection: Connection, challenge_ids: Sequence[int]) -> list[Unsound]:
+    """Those of some closed and frozen rankings that pay nobody."""
     rows = connection.execute(
-        text(sql.load("rank/unsound")), {"partition_key": partition_key, "but": list(but)}
+        text(sql.load("rank/unsound")), {"challenge_ids": list(challenge_ids)}
     )
     return [Unsound(*row) for row in rows]
 

@@ -19,7 +19,7 @@ select o.challenge_id, o.state, o.ranked, o.winners,
                  case when o.open is not null
                       then format('the row of %s says that it has not closed', o.open) end),
        t.ranked_at
-  from pipeline.settled_rankings o
+  from pipeline.settled_rankings(null) o
   join pipeline.ranking_states t on t.challenge_id = o.challenge_id
  where not o.sound
  order by 1

@@ -50,34 +50,45 @@ as $$
     select md5(row(top_n, closing, coalesce(entrants, 0), coalesce(entries, 0))::text)
 $$;
 
--- Closed and frozen rankings against what they closed with: `due` winners there must be, `undue` is a
--- wallet that wins without the rank or the score for it, `misplaced` one whose rank is not its place
--- in the order, `altered` one whose row is not what its hash was made from, `open` one whose row says
--- that it has not closed. Nothing is paid from a ranking that is not sound. NaN and infinity are above
--- everything, and no scores.
-create or replace view pipeline.settled_rankings as
-with placed as (
-    select r.*,
-           row_number() over (partition by r.challenge_id
-                              order by r.score desc nulls last, r.tie_break_at,
-                                       r.subject collate "C") as place,
-           coalesce(r.score > 0 and r.score < 1e19, false) as scored
-      from public.rankings r
-), counted as (
-    select t.challenge_id, t.state, t.ranked, t.winners,
-           count(r.subject) as stored, count(*) filter (where r.winner) as won,
-           least(coalesce(max(r.top_n), 0), count(*) filter (where r.scored)) as due,
-           min(r.subject) filter (where r.winner and (r.rank > r.top_n or not r.scored)) as undue,
-           min(r.subject) filter (where r.rank <> r.place) as misplaced,
-           min(r.subject) filter (where r.inputs_hash <> pipeline.ranking_inputs_hash(
-               r.subject, r.score, r.tie_break_at, r.top_n)) as altered,
-           min(r.subject) filter (where r.state <> t.state) as open
-      from pipeline.ranking_states t
-      left join placed r on r.challenge_id = t.challenge_id
-     where t.state in ('closed', 'frozen')
-     group by t.challenge_id, t.state, t.ranked, t.winners
+-- Closed and frozen rankings (of some challenges, or all) against what they closed with: `due` winners
+-- there must be, `undue` is a wallet that wins without the rank or the score for it, `misplaced` one
+-- whose rank is not its place in the order, `altered` one whose row is not what its hash was made from,
+-- `open` one whose row says that it has not closed. Nothing is paid from a ranking that is not sound.
+-- NaN and infinity are above everything, and no scores.
+create or replace function pipeline.settled_rankings(challenge_ids bigint[])
+returns table (
+    challenge_id bigint, state text, ranked integer, winners integer, stored bigint, won bigint,
+    due bigint, undue text, misplaced text, altered text, open text, sound boolean
 )
-select c.*,
-       stored = ranked and won = winners and won = due
-       and undue is null and misplaced is null and altered is null and open is null as sound
-  from counted c;
+language sql stable
+as $$
+    select c.*,
+           c.stored = c.ranked and c.won = c.winners and c.won = c.due
+           and c.undue is null and c.misplaced is null and c.altered is null and c.open is null
+      from (
+        select t.challenge_id, t.state, t.ranked, t.winners,
+               count(r.subject) as stored, count(*) filter (where r.winner) as won,
+               least(coalesce(max(r.top_n), 0), count(*) filter (where r.scored)) as due,
+               min(r.subject) filter (where r.winner and (r.rank > r.top_n or not r.scored))
+                   as undue,
+               min(r.subject) filter (where r.rank <> r.place) as misplaced,
+               min(r.subject) filter (where r.inputs_hash <> pipeline.ranking_inputs_hash(
+                   r.subject, r.score, r.tie_break_at, r.top_n)) as altered,
+               min(r.subject) filter (where r.state <> t.state) as open
+          from pipeline.ranking_states t
+          left join (
+                select o.*,
+                       row_number() over (partition by o.challenge_id
+                                          order by o.score desc nulls last, o.tie_break_at,
+                                                   o.subject collate "C") as place,
+                       coalesce(o.score > 0 and o.score < 1e19, false) as scored
+                  from public.rankings o
+                 where settled_rankings.challenge_ids is null
+                    or o.challenge_id = any(settled_rankings.challenge_ids)) r
+            on r.challenge_id = t.challenge_id
+         where t.state in ('closed', 'frozen')
+           and (settled_rankings.challenge_ids is null
+                or t.challenge_id = any(settled_rankings.challenge_ids))
+         group by t.challenge_id, t.state, t.ranked, t.winners
+      ) c
+$$;

@@ -3,8 +3,8 @@
 -- closed (winners added, removed or without a score) pays nobody.
 with sound as (
     select o.challenge_id
-      from pipeline.settled_rankings o
-     where o.sound and o.challenge_id = any(cast(:challenge_ids as bigint[]))
+      from pipeline.settled_rankings(cast(:challenge_ids as bigint[])) o
+     where o.sound
 )
 select r.challenge_id, r.subject, r.score, v.evidence_hash, v.updated_at, r.rank
   from sound o
