@@ -80,7 +80,7 @@ def test_rankings_are_written_from_table_to_table_beside_the_loop(databases: Dat
         assert passes["closing"]["mirrored"] == 300
         assert passes["settled"]["verified"] == run["challenges"]
         stages = passes["first"]["stages"]
-        for stage in ("read: what is out of date", "read: candidates", "rank", "write"):
+        for stage in ("read: what is open", "read: candidates", "rank", "write"):
             assert stages[stage] > 0, stage
         assert passes["closing"]["stages"]["mirror to verdicts"] > 0
         assert run["ours"]["winners"][0] >= run["challenges"]

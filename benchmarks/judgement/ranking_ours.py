@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
 STAGES: Places = {
-    "read: what is out of date": ("storage.rankings:pending",),
+    "read: what is open": ("storage.rankings:open_rankings", "storage.rankings:hashes"),
     "read: candidates": ("storage.rankings:candidates",),
+    "read: lost evidence": ("storage.rankings:unproved",),
     "rank": (
         "rules.ranking:unrankable",
         "rules.ranking:exact_scores",

@@ -133,15 +133,23 @@ def judges(processes: int) -> Generator[Judges]:
     if processes <= 1:
         yield _judge_here
         return
-    context = multiprocessing.get_context("spawn")
+    others = multiprocessing.active_children()
+    pool = ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), _end_with_parent)
     try:
-        with ProcessPoolExecutor(processes, context, _end_with_parent) as pool:
-            yield lambda chunks: _judge_in(pool, chunks, 2 * processes)
-    except BrokenProcessPool as error:
+        yield lambda chunks: _judge_in(pool, chunks, 2 * processes)
+    except BaseException as error:
+        # Killed, not asked to end: where a shell had interrupts ignored they would ignore that.
+        for worker in multiprocessing.active_children():
+            if worker not in others:
+                worker.kill()
+        if not isinstance(error, BrokenProcessPool):
+            raise
         raise TransientError(
             "a judging process died; nothing was stored, and the next run judges again. If it "
             "keeps dying, look for the kernel's out-of-memory killer"
         ) from error
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _end_with_parent() -> None:

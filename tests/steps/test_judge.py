@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import multiprocessing
+import signal
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from decimal import Decimal
@@ -423,18 +425,32 @@ def test_several_processes_judge_like_one(
     assert after == before
 
 
+@pytest.fixture(params=["heard", "ignored"])
+def requests_to_end(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A run started in a shell's background ignores interrupts, and so do its children."""
+    before = signal.getsignal(signal.SIGTERM)
+    if request.param == "ignored":
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+@pytest.mark.usefixtures("requests_to_end")
 def test_a_judging_process_that_is_killed_takes_the_whole_batch_back(
     database: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(judge, "CHUNK", 1)
     crowd(database, 30)
 
+    others = multiprocessing.active_children()
+
     def kill_one() -> None:
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             for child in multiprocessing.active_children():
-                child.kill()
-                return
+                if child not in others:
+                    child.kill()
+                    return
             time.sleep(0.01)
 
     killer = threading.Thread(target=kill_one)
@@ -443,6 +459,7 @@ def test_a_judging_process_that_is_killed_takes_the_whole_batch_back(
         judged(database, processes=2)
     killer.join()
     assert verdicts(database) == []
+    assert set(multiprocessing.active_children()) <= set(others)
     assert judged(database, processes=1).inserted == 30
 
 
