@@ -14,9 +14,9 @@ from lightchallenge_dagster.rules import ranking
 
 
 def with_scores(rows: pl.DataFrame) -> pl.DataFrame:
-    """The rows with their scores as the ranking gets them from the tables."""
-    text = pl.col("cents").cast(pl.Decimal(38, 2)) / 100
-    return ranking.exact_scores(rows.with_columns(text.alias("score")).drop("cents"))
+    """The rows with their scores as exact as the ranking gets them from the tables."""
+    score = (pl.col("cents").cast(pl.Decimal(38, 2)) / 100).cast(pl.Decimal(38, 19))
+    return rows.select("challenge_id", "subject", score.alias("score"), "created_at", "top_n")
 
 
 def run(arguments: dict[str, Any], progress: Progress) -> dict[str, Any]:
