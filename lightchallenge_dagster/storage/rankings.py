@@ -109,9 +109,7 @@ def pending(connection: Connection, chain_now: datetime) -> list[tuple[int, str]
 
     For sensors: it reads entries and hashes only.
     """
-    rows = connection.execute(
-        text(sql.load("rank/pending")), {"chain_now": chain_now, "partition_key": None}
-    )
+    rows = connection.execute(text(sql.load("rank/pending")), {"chain_now": chain_now})
     return [(row.challenge_id, row.partition_key) for row in rows]
 
 

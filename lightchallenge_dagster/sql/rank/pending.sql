@@ -1,8 +1,6 @@
 -- Rankings that are not what they would be now: inputs changed while provisional, or time to close.
 with open as materialized (
-    select o.*
-      from pipeline.open_rankings(:chain_now) o
-     where (cast(:partition_key as text) is null or o.partition_key = :partition_key)
+    select o.* from pipeline.open_rankings(:chain_now) o
 ), entrants as (
     select o.challenge_id, count(*) as entrants,
            sum(pipeline.ranking_entry(pipeline.ranking_inputs_hash(
