@@ -137,7 +137,9 @@ def resources(settings: Settings | None = None) -> dict[str, Any]:
             seed_lookback=settings.seed_lookback,
         ),
         "signers": SignersResource(
-            worker_key=_secret("worker_key"), finalize_key=_secret("finalize_key")
+            worker_key=_secret("worker_key"),
+            finalize_key=_secret("finalize_key"),
+            metadata_key=_secret("metadata_key"),
         ),
         "sources": EvidenceSources(
             opendota_base=settings.opendota_base,
@@ -150,6 +152,11 @@ def resources(settings: Settings | None = None) -> dict[str, Any]:
             request_fee_wei=settings.request_fee_wei,
             max_attempts=settings.max_attempts,
             finalize_despite_missing_winners=settings.finalize_despite_missing_winners,
+            max_fee_per_gas_wei=settings.max_fee_per_gas_wei,
+            max_transaction_value_wei=settings.max_transaction_value_wei,
+            max_request_spend_per_day_wei=settings.max_request_spend_per_day_wei,
+            base_url=settings.base_url,
+            metadata_batch_size=settings.metadata_batch_size,
         ),
     }
 

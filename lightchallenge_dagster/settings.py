@@ -33,7 +33,15 @@ def _address_list(value: str) -> str:
     return ",".join(_address(part) for part in value.split(",") if part.strip())
 
 
+def _base_url(value: str) -> str:
+    url = value.strip().rstrip("/")
+    if not re.fullmatch(r"https?://[^\s/?#]+(/[^\s?#]*)?", url):
+        raise ValueError("expected an address such as https://app.lightchallenge.ai")
+    return url
+
+
 Address = Annotated[str, AfterValidator(_address)]
+BaseUrl = Annotated[str, AfterValidator(_base_url)]
 Addresses = Annotated[str, AfterValidator(_address_list)]
 
 
@@ -106,6 +114,12 @@ class Settings(BaseSettings):
     metadata_registry: Address | None = _var(
         None, "METADATA_REGISTRY", about="MetadataRegistry; unset: not indexed"
     )
+    base_url: BaseUrl | None = _var(
+        None,
+        "BASE_URL",
+        "NEXT_PUBLIC_BASE_URL",
+        about="the web app's address, for the URIs that MetadataRegistry holds",
+    )
     legacy_challengepay: Addresses = _var(
         "",
         "CHALLENGEPAY_LEGACY_ADDRESSES",
@@ -118,6 +132,11 @@ class Settings(BaseSettings):
         None,
         "LCAI_FINALIZE_PK",
         about="private key that signs proofs and finalize; unset: the worker's",
+    )
+    metadata_key: SecretStr | None = _var(
+        None,
+        "METADATA_REGISTRY_KEY",
+        about="private key of MetadataRegistry's owner, for backfill_metadata_registry only",
     )
     start_block: int = _var(
         0,
@@ -180,12 +199,41 @@ class Settings(BaseSettings):
         at_most=10**24,
         about="fee of one AIVM request, wei",
     )
+    max_fee_per_gas_wei: int = _var(
+        500 * 10**9,
+        "MAX_FEE_PER_GAS_WEI",
+        at_least=1,
+        at_most=10**24,
+        about="most wei per gas that any transaction offers; above it everything waits",
+    )
+    max_transaction_value_wei: int = _var(
+        10**17,
+        "MAX_TRANSACTION_VALUE_WEI",
+        at_least=0,
+        at_most=10**24,
+        about="most wei that one transaction may carry; what would carry more waits",
+    )
+    max_request_spend_per_day_wei: int = _var(
+        10**18,
+        "MAX_REQUEST_SPEND_PER_DAY_WEI",
+        at_least=0,
+        at_most=10**27,
+        about="most wei that AIVM requests may cost within 24 hours, fees and gas; bindings, "
+        "proofs and finalize are never held back by it",
+    )
     max_attempts: int = _var(
         10,
         "CHALLENGE_WORKER_MAX_ATTEMPTS",
         at_least=1,
         at_most=1_000_000,
         about="refusals by the contract before an AIVM job is dead",
+    )
+    metadata_batch_size: int = _var(
+        50,
+        "BATCH_SIZE",
+        at_least=1,
+        at_most=1000,
+        about="most challenges in one run of backfill_metadata_registry",
     )
     opendota_base: str = _var(
         "https://api.opendota.com/api", "OPENDOTA_BASE", about="base URL of the OpenDota API"
@@ -295,17 +343,13 @@ NOT_USED: dict[str, str] = {
     "EVIDENCE_EVALUATOR_BATCH": "judging takes everything pending of a day at once",
     "CHALLENGE_WORKER_CONCURRENCY": "one run at a time signs; its transactions go out together",
     "OAUTH_ENCRYPTION_KEY": "no provider with OAuth tokens is collected yet",
-    "METADATA_REGISTRY_KEY": "MetadataRegistry is read, not written yet",
-    "BASE_URL": "MetadataRegistry is read, not written yet",
-    "NEXT_PUBLIC_BASE_URL": "MetadataRegistry is read, not written yet",
     "PRIVATE_KEY": "the deployer's key: nothing here deploys contracts",
     "ADMIN_PRIVATE_KEY": "the admin's key: nothing here acts as the ChallengePay admin",
     "ADMIN_KEY": "web routes are out of scope",
     "LCAI_WORKER_ADDRESS": "the wallet follows from LCAI_WORKER_PK",
     "LCAI_FINALIZE_ADDRESS": "the wallet follows from LCAI_FINALIZE_PK",
     "RELAY_ENABLED": "TrustedForwarder is out of scope",
-    "DRY_RUN": "belongs to a script that this project has no twin of yet",
-    "BATCH_SIZE": "belongs to a script that this project has no twin of yet",
+    "DRY_RUN": "each run says so itself: dry_run in its config, on by default where a job repairs",
     "AIVM_VERIFIER": "signer-based proofs are out of scope",
     "CHALLENGE_ID": "signer-based proofs are out of scope",
     "SUBJECT": "signer-based proofs are out of scope",

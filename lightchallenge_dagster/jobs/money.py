@@ -41,7 +41,7 @@ def dispatch_and_request(
     from lightchallenge_dagster.steps import dispatch, request
 
     engine = database.engine()
-    with _sending(context, database, chain, signers, REQUEST_LEASE) as outbox:
+    with _sending(context, database, chain, signers, policy, REQUEST_LEASE) as outbox:
         queued = dispatch.dispatch(engine, chain.now_ts())
         requested = request.request_inferences(
             engine, chain.contracts(), outbox, policy.requests(signers.worker().address)
@@ -55,11 +55,12 @@ def bind_and_prove(
     database: DatabaseResource,
     chain: ChainResource,
     signers: SignersResource,
+    policy: Policy,
 ) -> None:
     """Bind settled winners, clear bindings of others, submit the proofs that can be submitted."""
     from lightchallenge_dagster.steps import settle
 
-    with _sending(context, database, chain, signers, SETTLE_LEASE) as outbox:
+    with _sending(context, database, chain, signers, policy, SETTLE_LEASE) as outbox:
         settled = settle.settle(
             database.engine(),
             chain.contracts(),
@@ -83,7 +84,7 @@ def finalize_overdue(
     """Finalize every challenge past both deadlines whose winners are on chain."""
     from lightchallenge_dagster.steps import finalize
 
-    with _sending(context, database, chain, signers, FINALIZE_LEASE) as outbox:
+    with _sending(context, database, chain, signers, policy, FINALIZE_LEASE) as outbox:
         finalized = finalize.finalize(
             database.engine(),
             chain.contracts(),
@@ -103,10 +104,11 @@ def _sending(
     database: DatabaseResource,
     chain: ChainResource,
     signers: SignersResource,
+    policy: Policy,
     lease_name: str,
 ) -> Generator["Outbox"]:
     """The outbox with both wallets, under the job's lease."""
-    from lightchallenge_dagster.steps.outbox import Outbox, OutboxPolicy
+    from lightchallenge_dagster.steps.outbox import Outbox
 
     engine = database.engine()
     with lease.held(engine, lease_name, context.run_id, context.run_tags) as heartbeat:
@@ -114,7 +116,7 @@ def _sending(
             engine,
             chain.rpc(),
             [signers.worker(), signers.finalizer()],
-            OutboxPolicy(chain_id=chain.chain_id, confirmations=chain.confirmation_blocks),
+            policy.outbox(chain.chain_id, chain.confirmation_blocks),
             observe=lambda _boundary, _key: heartbeat(),
         )
 

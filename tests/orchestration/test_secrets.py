@@ -29,13 +29,13 @@ from tests.orchestration.conftest import World
 PASSWORD = "dbpassw0rd"
 NODE_KEY = "rpc-k3y"
 NODE_USER, NODE_PASSWORD = "rpc-us3r", "rpc-passw0rd"
-WORKER, FINALIZER = "ab12" * 16, "cd34" * 16
+WORKER, FINALIZER, REGISTRAR = "ab12" * 16, "cd34" * 16, "ef56" * 16
 SECOND_USER, SECOND_PASSWORD = "s3cond-us3r", "s3cond-passw0rd"
 SECOND_PATH, SECOND_QUERY = "s3cond-path-k3y", "s3cond-query-k3y"
 NODE_SECRETS = (
     NODE_KEY, NODE_USER, NODE_PASSWORD, SECOND_USER, SECOND_PASSWORD, SECOND_PATH, SECOND_QUERY,
 )  # fmt: skip
-SECRETS = (PASSWORD, *NODE_SECRETS, WORKER, FINALIZER)
+SECRETS = (PASSWORD, *NODE_SECRETS, WORKER, FINALIZER, REGISTRAR)
 
 NODE = f"http://{NODE_USER}:{NODE_PASSWORD}@127.0.0.1:9/v2/{NODE_KEY}?apikey={NODE_KEY}"
 SECOND = f"http://{SECOND_USER}:{SECOND_PASSWORD}@127.0.0.1:9/{SECOND_PATH}/?id=1&k={SECOND_QUERY}"
@@ -44,6 +44,7 @@ ENVIRONMENT = {
     "LCAI_RPC": f"{NODE}, {SECOND}",
     "LCAI_WORKER_PK": f"0x{WORKER}",
     "LCAI_FINALIZE_PK": f"0x{FINALIZER}",
+    "METADATA_REGISTRY_KEY": f"0x{REGISTRAR}",
     **{
         name: "0x" + f"{number:02x}" * 20
         for number, name in enumerate(
@@ -89,7 +90,9 @@ def told_by(action: Callable[[], object]) -> str:
 
 def test_the_repository_snapshot_holds_the_names_of_secrets_and_no_value() -> None:
     snapshot = serialize_value(RepositorySnap.from_def(build_defs().get_repository_def()))
-    for name in ("DATABASE_URL", "LCAI_RPC", "LCAI_WORKER_PK", "LCAI_FINALIZE_PK"):
+    for name in (
+        "DATABASE_URL", "LCAI_RPC", "LCAI_WORKER_PK", "LCAI_FINALIZE_PK", "METADATA_REGISTRY_KEY"
+    ):  # fmt: skip
         assert name in snapshot
     assert leaked(snapshot) == []
 
@@ -195,7 +198,9 @@ def test_a_database_address_that_is_none_is_refused_without_being_repeated(
     assert leaked(told_by(lambda: made()["database"].engine().connect())) == []
 
 
-@pytest.mark.parametrize("variable", ["LCAI_WORKER_PK", "LCAI_FINALIZE_PK"])
+@pytest.mark.parametrize(
+    "variable", ["LCAI_WORKER_PK", "LCAI_FINALIZE_PK", "METADATA_REGISTRY_KEY"]
+)
 @pytest.mark.parametrize("spoil", ["{}00", "{}zz", "x{}", "{} {}", "-{}"])
 def test_a_key_that_is_none_is_refused_without_being_repeated(
     monkeypatch: pytest.MonkeyPatch, variable: str, spoil: str

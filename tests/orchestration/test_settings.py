@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from lightchallenge_dagster.definitions import resources
 from lightchallenge_dagster.settings import NOT_USED, Settings, SettingsError, variables
 
 ROOT = Path(__file__).parents[2]
@@ -75,6 +76,41 @@ def test_asking_for_what_is_not_set_names_its_variables() -> None:
 def test_addresses_are_read_in_any_case(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TREASURY_ADDRESS", "0xE84C197614D4FAAE1CDA8D6067FFE43BEFD9E961")
     assert Settings.load().treasury == "0xe84c197614d4faae1cda8d6067ffe43befd9e961"
+
+
+@pytest.mark.parametrize(
+    ("value", "read"),
+    [("https://app.example/", "https://app.example"), ("http://h:1/x/", "http://h:1/x")],
+)
+def test_the_web_apps_address_is_read_without_the_slash_at_its_end(
+    monkeypatch: pytest.MonkeyPatch, value: str, read: str
+) -> None:
+    monkeypatch.setenv("NEXT_PUBLIC_BASE_URL", value)
+    assert Settings.load().base_url == read
+
+
+@pytest.mark.parametrize("value", ["app.example", "https://", "ftp://h", "https://h?x=1", "x y"])
+def test_a_web_address_that_is_none_is_refused_by_its_variable(
+    monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    monkeypatch.setenv("BASE_URL", value)
+    with pytest.raises(SettingsError, match="BASE_URL"):
+        Settings.load()
+
+
+def test_the_limits_on_money_reach_the_outbox(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MAX_FEE_PER_GAS_WEI", "7")
+    monkeypatch.setenv("MAX_TRANSACTION_VALUE_WEI", "8")
+    monkeypatch.setenv("MAX_REQUEST_SPEND_PER_DAY_WEI", "9")
+    policy = resources(Settings.load())["policy"].outbox(chain_id=504, confirmations=12)
+    assert (policy.chain_id, policy.confirmations) == (504, 12)
+    assert (policy.max_fee_per_gas_wei, policy.max_value_wei) == (7, 8)
+
+
+def test_nothing_is_sent_without_limits_by_default() -> None:
+    policy = resources(Settings.load())["policy"].outbox(chain_id=504, confirmations=12)
+    assert policy.max_fee_per_gas_wei == 500 * 10**9
+    assert policy.max_value_wei == 10**17
 
 
 def test_the_documents_name_exactly_the_variables_that_are_read() -> None:
