@@ -62,6 +62,10 @@ class Sender:
         """The next nonce, the node's waiting transactions included."""
         return _quantity(self._rpc.call("eth_getTransactionCount", [wallet, "pending"]))
 
+    def mined_nonce(self, wallet: str) -> int:
+        """How many of the wallet's transactions are mined: the lowest nonce that is unused."""
+        return _quantity(self._rpc.call("eth_getTransactionCount", [wallet, "latest"]))
+
     def nonce_at(self, wallet: str, block_number: int) -> int:
         """How many of the wallet's transactions were mined up to a block."""
         block = hex(max(0, block_number))
@@ -121,6 +125,26 @@ class Sender:
     def knows(self, transaction_hash: str) -> bool:
         """Whether the node holds the transaction, waiting or mined."""
         return self._rpc.call("eth_getTransactionByHash", [transaction_hash]) is not None
+
+    def spender(self, wallet: str, nonce: int, near: int, last: int) -> str | None:
+        """The mined transaction that used ``nonce`` of ``wallet``, up to block ``last``: its hash.
+
+        Found by the counts of states between blocks, from ``near`` outwards; None when the node
+        does not show it. Raises ``RpcError`` for a state that the node no longer keeps.
+        """
+        below, step = max(0, min(near, last) - 1), 64
+        while below > 0 and self.nonce_at(wallet, below) > nonce:
+            below, step = max(0, below - step), step * 4
+        while last - below > 1:
+            middle = (below + last) // 2
+            below, last = (
+                (below, middle) if self.nonce_at(wallet, middle) > nonce else (middle, last)
+            )
+        block = self._rpc.call("eth_getBlockByNumber", [hex(last), True])
+        for found in cast("dict[str, list[dict[str, Any]]]", block or {}).get("transactions", ()):
+            if found["from"].lower() == wallet and _quantity(found["nonce"]) == nonce:
+                return str(found["hash"]).lower()
+        return None
 
     def block_hash(self, number: int) -> str | None:
         """The hash of the node's block at ``number``, None when it has none."""

@@ -23,7 +23,7 @@ from lightchallenge_dagster.chain.contracts import (
 from lightchallenge_dagster.rules.prompt import Prompt, is_hash32
 from lightchallenge_dagster.rules.proof import expected_response_hash
 from lightchallenge_dagster.steps.outbox import Outbox, Outcome
-from lightchallenge_dagster.storage import jobs, leases, rankings
+from lightchallenge_dagster.storage import jobs, leases, rankings, sending
 from lightchallenge_dagster.storage import outbox as stored
 from lightchallenge_dagster.storage.jobs import RequestFacts
 from lightchallenge_dagster.storage.outbox import Intent
@@ -312,7 +312,7 @@ def _settle_job(
         if made is None:
             with engine.begin() as connection:
                 error = "the node shows no InferenceRequestedV2 in the receipt; asked again later"
-                stored.note(connection, outcome.key, error, policy.lease_s)
+                sending.note(connection, outcome.key, error, policy.lease_s)
             report.pending.append(challenge_id)
             return
         request_id, task_id = made

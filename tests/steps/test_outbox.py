@@ -7,7 +7,8 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -20,6 +21,8 @@ from lightchallenge_dagster.devnet.processes import Anvil
 from lightchallenge_dagster.errors import PermanentError
 from lightchallenge_dagster.steps.outbox import Outbox, OutboxPolicy, Outcome, advanceable
 from lightchallenge_dagster.storage.outbox import Intent
+from lightchallenge_dagster.storage.rehearsal import rehearsal
+from tests import builders
 
 RECIPIENT = "0x00000000000000000000000000000000000a11ce"
 CONTRACT = "0x00000000000000000000000000000000000c0de5"
@@ -296,6 +299,36 @@ def test_a_killed_process_leaves_exactly_one_effect_behind(
     assert len(rows(database, "transactions")) == 2
 
 
+class Miscounting(Rpc):
+    """The real node, with transactions in its pending count that nobody will ever mine."""
+
+    def __init__(self, url: str, too_many: int) -> None:
+        super().__init__(url)
+        self.too_many = too_many
+
+    def call(self, method: str, params: Sequence[Any]) -> Any:
+        answer = super().call(method, params)
+        if method == "eth_getTransactionCount" and params[1] == "pending":
+            return hex(int(answer, 16) + self.too_many)
+        return answer
+
+
+class Hiding(Rpc):
+    """The real node, without any transaction and any receipt."""
+
+    def call(self, method: str, params: Sequence[Any]) -> Any:
+        if method == "eth_getTransactionByHash":
+            return None
+        return super().call(method, params)
+
+    def batch(self, calls: Any) -> Any:
+        answers = super().batch(calls)
+        return [
+            None if method == "eth_getTransactionReceipt" else answer
+            for (method, _), answer in zip(calls, answers, strict=True)
+        ]
+
+
 class Unreliable(Rpc):
     """The real node behind a line that misbehaves when a transaction is sent."""
 
@@ -414,26 +447,144 @@ def test_nonces_used_elsewhere_in_the_meantime_are_stepped_over(
     assert received(anvil) == 14
 
 
-def test_a_transaction_that_blocks_pass_over_is_replaced_at_its_nonce(
+def passed_over(database: Engine, anvil: Anvil, policy: OutboxPolicy, blocks: int) -> int:
+    """Sign a gift that is too cheap for the next ``blocks`` blocks; returns its fee, wei per gas."""
+    anvil.rpc("evm_setAutomine", False)
+    outbox(database, anvil, policy=policy).submit([a_gift(anvil)])
+    (stored,) = rows(database, "transactions")
+    fee = int(stored["max_fee_per_gas"])
+    anvil.rpc("anvil_setNextBlockBaseFeePerGas", hex(fee * 3))
+    anvil.mine(blocks)
+    return fee
+
+
+@pytest.fixture
+def automine_again(anvil: Anvil) -> Iterator[None]:
+    yield
+    anvil.rpc("evm_setAutomine", True)
+
+
+IMPATIENT = OutboxPolicy(504, 3, receipt_timeout_s=0)
+
+
+@pytest.mark.usefixtures("automine_again")
+def test_a_transaction_that_three_blocks_pass_over_is_replaced_at_its_nonce(
     database: Engine, anvil: Anvil
 ) -> None:
-    eager = OutboxPolicy(504, 3, receipt_timeout_s=0, bump_after_s=0)
-    anvil.rpc("evm_setAutomine", False)
-    try:
-        outbox(database, anvil, policy=eager).submit([a_gift(anvil)])
-        assert outbox(database, anvil, policy=eager).resume().bumped == 1
-        stored = rows(database, "transactions")
-        assert len(stored) == 2
-        assert len({tx["nonce"] for tx in stored}) == 1
-        low, high = sorted(tx["max_fee_per_gas"] for tx in stored)
-        assert high >= low * 125 / 100
-        anvil.mine()
-    finally:
-        anvil.rpc("evm_setAutomine", True)
+    passed_over(database, anvil, IMPATIENT, 2)
+    assert outbox(database, anvil, policy=IMPATIENT).resume().bumped == 0
+    anvil.mine()
+    assert outbox(database, anvil, policy=IMPATIENT).resume().bumped == 1
+    stored = rows(database, "transactions")
+    assert len(stored) == 2
+    assert len({tx["nonce"] for tx in stored}) == 1
+    low, high = sorted(stored, key=lambda tx: tx["max_fee_per_gas"])
+    assert high["max_fee_per_gas"] >= low["max_fee_per_gas"] * 120 / 100
+    assert high["max_priority_fee_per_gas"] >= low["max_priority_fee_per_gas"] * 120 / 100
+    # The next replacement has to be passed over by three blocks of its own.
+    assert outbox(database, anvil, policy=IMPATIENT).resume().bumped == 0
+    anvil.mine()
     (outcome,) = outbox(database, anvil).submit([a_gift(anvil)])
     assert outcome.state == "mined"
     assert received(anvil) == 7
     assert sum(tx["receipt_status"] == 1 for tx in rows(database, "transactions")) == 1
+
+
+@pytest.mark.usefixtures("automine_again")
+@pytest.mark.parametrize(("room_percent", "bumped"), [(119, 0), (121, 1)])
+def test_a_replacement_never_pays_more_than_the_cap_nor_too_little_to_be_taken(
+    database: Engine, anvil: Anvil, room_percent: int, bumped: int
+) -> None:
+    fee = passed_over(database, anvil, IMPATIENT, 3)
+    capped = replace(IMPATIENT, max_fee_per_gas_wei=fee * room_percent // 100)
+    assert outbox(database, anvil, policy=capped).resume().bumped == bumped
+    stored = rows(database, "transactions")
+    assert len(stored) == 1 + bumped
+    assert max(tx["max_fee_per_gas"] for tx in stored) <= fee * room_percent // 100
+
+
+def test_a_hole_among_the_nonces_is_taken_by_the_next_intent(
+    database: Engine, anvil: Anvil
+) -> None:
+    """A pending count that named somebody's transactions which were never mined."""
+    first = outbox(database, anvil, rpc=Miscounting(anvil.url, 3), policy=IMPATIENT)
+    first.submit([a_gift(anvil, "gift:1")])
+    assert [row["nonce"] for row in rows(database, "intents")] == [3]
+    assert state_of(outbox(database, anvil).submit([a_gift(anvil, "gift:2")])) == ["mined"]
+    assert intent_row(database, "gift:2")["nonce"] == 0
+    assert received(anvil) == 7
+
+
+def test_a_hole_that_keeps_ours_waiting_is_filled_by_empty_transactions(
+    database: Engine, anvil: Anvil
+) -> None:
+    first = outbox(database, anvil, rpc=Miscounting(anvil.url, 3), policy=IMPATIENT)
+    first.submit([a_gift(anvil)])
+    sender = outbox(database, anvil)
+    assert sender.resume().filled == 0, "the others may still be on their way"
+    anvil.mine(3)
+    assert sender.resume().filled == 3
+    assert state_of(sender.submit([a_gift(anvil)])) == ["mined"]
+    assert received(anvil) == 7
+    fills = [row for row in rows(database, "intents") if row["kind"] == "fill"]
+    assert [row["nonce"] for row in fills] == [0, 1, 2]
+    assert {row["to_address"] for row in fills} == {anvil.accounts[0]}
+    assert sender.resume().filled == 0
+
+
+def test_a_pending_count_beyond_belief_is_not_believed(database: Engine, anvil: Anvil) -> None:
+    lied_to = outbox(database, anvil, rpc=Miscounting(anvil.url, 10**6), policy=IMPATIENT)
+    lied_to.submit([a_gift(anvil)])
+    assert intent_row(database)["nonce"] <= 8
+
+
+def test_a_node_that_hides_a_mined_transaction_gets_no_second_one(
+    database: Engine, anvil: Anvil
+) -> None:
+    """Receipt and transaction are gone, the nonce is used, and blocks are on top."""
+    with pytest.raises(Killed):
+        outbox(database, anvil, observe=kill_at("broadcast")).submit([a_gift(anvil)])
+    anvil.mine(5)
+    hiding = outbox(database, anvil, rpc=Hiding(anvil.url), policy=IMPATIENT)
+    assert hiding.resume().ousted == 0
+    assert state_of(hiding.submit([a_gift(anvil)])) == ["pending"]
+    assert state_of(outbox(database, anvil).submit([a_gift(anvil)])) == ["mined"]
+    assert received(anvil) == 7
+    assert len(rows(database, "transactions")) == 1
+
+
+def test_requests_wait_for_the_daily_limit_and_nothing_else_does(
+    database: Engine, anvil: Anvil
+) -> None:
+    limited = replace(POLICY, max_request_spend_per_day_wei=10**16)
+    wei = 6 * 10**15
+    sender = outbox(database, anvil, policy=limited)
+    asked = [a_gift(anvil, f"request:{n}", wei, kind="request") for n in (1, 2)]
+    first, second = sender.submit(asked)
+    assert (first.state, second.state) == ("mined", "waiting")
+    assert "more is above the limit of 10000000000000000 wei a day" in str(second.error)
+    assert intent_row(database, "request:2")["refusals"] == 0
+    assert state_of(sender.submit([a_gift(anvil, "proof:1", wei)])) == ["mined"]
+    builders.execute(
+        database, "update pipeline.transactions set signed_at = now() - interval '25 hours'"
+    )
+    assert state_of(sender.submit(asked[1:])) == ["mined"]
+    assert received(anvil) == 3 * wei
+
+
+def test_a_dry_run_shows_what_would_be_sent_and_leaves_no_trace(
+    database: Engine, anvil: Anvil
+) -> None:
+    refuse(anvil, "NotAdmin")
+    with rehearsal(database) as stage:
+        dry = outbox(database=stage, anvil=anvil, dry_run=True)
+        states = state_of(dry.submit([a_gift(anvil), a_gift(anvil, "gift:2", to=CONTRACT)]))
+    assert states == ["pending", "refused"]
+    (preview,) = dry.previews
+    assert preview.intent.key == "gift:1"
+    assert preview.cost_wei == 7 + preview.gas * preview.max_fee_per_gas
+    assert rows(database, "intents") == rows(database, "signers") == []
+    assert received(anvil) == 0
 
 
 def test_workers_that_race_for_the_same_intents_send_each_once(
