@@ -141,6 +141,7 @@ metadata_registry = _functions(
     Function("ownerSet", ("address", "uint256", "string")),
     Function("uri", ("address", "uint256"), ("string",)),
     Function("hasUri", ("address", "uint256"), ("bool",)),
+    Function("owner", (), ("address",)),
 )
 
 

@@ -371,7 +371,19 @@ class Contracts:
         (uri,) = self._call(address, view, self.addresses.challengepay, challenge_id)
         return uri
 
+    def metadata_owner(self) -> str:
+        """Whose ``ownerSet`` MetadataRegistry takes."""
+        address = _configured(self.addresses.metadata_registry, "METADATA_REGISTRY")
+        (owner,) = self._call(address, abi.metadata_registry("owner"))
+        return owner
+
     # ── how ──
+
+    def many(
+        self, asked: Sequence[tuple[str, Function, tuple[Any, ...]]], block: int | str = "latest"
+    ) -> list[tuple[Any, ...]]:
+        """What (address, function, arguments) of each answer, in as few requests as possible."""
+        return self._many([_View(*one) for one in asked], block)
 
     def _call(
         self,
