@@ -1,0 +1,203 @@
+"""A small world on its way from the dispatch to finalize, kept at each rung to start from.
+
+A rung is a state of chain and database right before one kind of transaction. Cases start from it
+over and over: the chain is set back, the database is a copy.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from lightchallenge_dagster.devnet.client import Client
+from lightchallenge_dagster.devnet.deploy import Deployment
+from lightchallenge_dagster.devnet.network import Network
+from lightchallenge_dagster.devnet.processes import Anvil, Postgres
+from lightchallenge_dagster.storage.database import connect
+from tests import builders
+from tests.money.hatchery import Hatchery, Life
+from tests.money.oracle import Expected, differences, rows
+from tests.money.worker import Plan, Site
+from tests.steps.index_world import open_world
+from tests.steps.money_world import BENCHMARK, Money, users
+
+ALICE, BOB, CAROL, DAVE, ERIN, FRANK = users("alice", "bob", "carol", "dave", "erin", "frank")
+
+RUNGS = ("request", "bind", "proof", "finalize")
+
+
+@dataclass
+class Case:
+    """One world at a rung: its own copy of the database, the chain set back."""
+
+    ladder: Ladder
+    url: str
+    expected: list[Expected]
+
+    def site(self) -> Site:
+        return Site.of(self.ladder.deployment, self.url)
+
+    def work(self, **how: object) -> Life:
+        """A worker process from its start to its end, or to its death."""
+        return self.ladder.hatchery.run(Plan(self.site(), **how))  # pyright: ignore
+
+    def time_passes(self) -> None:
+        """Leases of the dead run out, and every retry time comes."""
+        connection_url = self.url
+        for statement in _TIME_PASSES:
+            rows(connection_url, statement + " returning 1")
+
+    def finish(self) -> Life:
+        """Fresh workers bring the world to its end: answered, past the deadline, finalized."""
+        life = self.work()
+        if self.ladder.network.run_until_idle():
+            life = self.work()
+        if self.ladder.client.now() < self.ladder.deadline:
+            self.ladder.client.travel_to(self.ladder.deadline)
+            life = self.work()
+        return life
+
+    def differences(self) -> list[str]:
+        return differences(self.ladder.client, self.url, self.expected, self.ladder.first_block)
+
+
+_TIME_PASSES = (
+    "update pipeline.leases set expires_at = '-infinity'",
+    "update pipeline.intents set retry_at = now()",
+)
+
+
+@dataclass
+class Ladder:
+    """The world and its rungs; climbs as far as it is asked to."""
+
+    postgres: Postgres
+    anvil: Anvil
+    deployment: Deployment
+    hatchery: Hatchery
+    template: str
+    client: Client = field(init=False)
+    network: Network = field(init=False)
+    first_block: int = 0
+    deadline: int = 0
+    expected: list[Expected] = field(default_factory=list[Expected])
+    _rungs: list[str] = field(default_factory=list[str])  # snapshots, lowest first
+    _names: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+
+    def __post_init__(self) -> None:
+        self.client = Client(self.deployment)
+        self.network = Network.of(self.deployment)
+
+    @contextmanager
+    def case(self, rung: str) -> Generator[Case]:
+        """A world of one's own at that rung."""
+        self._to(RUNGS.index(rung))
+        name = f"money_case_{next(self._names)}"
+        url = self.postgres.create(name, template=self._database(RUNGS.index(rung)))
+        try:
+            yield Case(self, url, list(self.expected))
+        finally:
+            self.postgres.drop(name)
+
+    def close(self) -> None:
+        for rung in range(len(RUNGS)):
+            self.postgres.drop(self._database(rung))
+
+    def _database(self, rung: int) -> str:
+        return f"money_rung_{rung}"
+
+    def _to(self, rung: int) -> None:
+        """Set the chain to that rung, climbing where nobody has been yet."""
+        climbs: list[Callable[[Money], None]] = [
+            self._create, self._request, self._bind, self._prove,
+        ]  # fmt: skip
+        if rung < len(self._rungs):
+            # Snapshots are a pile: going back to one forgets those above it.
+            self.anvil.revert(self._rungs[rung])
+            del self._rungs[rung:]
+            self._keep()
+        elif self._rungs:
+            self.anvil.revert(self._rungs[-1])
+            del self._rungs[-1]
+            self._keep()
+        while len(self._rungs) <= rung:
+            at = len(self._rungs)
+            name = self._database(at)
+            self.postgres.drop(name)
+            url = self.postgres.create(
+                name, template=self._database(at - 1) if at else self.template
+            )
+            engine = connect(url)
+            try:
+                for world in open_world(engine, self.deployment):
+                    climbs[at](Money.of(world))
+            finally:
+                engine.dispose()
+            self._keep()
+
+    def _keep(self) -> None:
+        # anvil keeps states by block hash: no two cases may mine equal blocks.
+        self.anvil.rpc("anvil_setCoinbase", f"0x{next(self._names):040x}")
+        self.anvil.resume_clock()
+        self._rungs.append(self.anvil.snapshot())
+
+    # ── the climb ──
+
+    def _create(self, money: Money) -> None:
+        """A competition that has ended (three of four win), and a threshold challenge (one wins).
+
+        Everything but money has happened: stakes, verdicts, the closed ranking.
+        """
+        self.first_block = self.anvil.block_number() + 1
+        race = money.challenge([ALICE, BOB, CAROL, DAVE])
+        goal = money.challenge([ERIN, FRANK])
+        builders.execute(
+            money.engine,
+            "update public.challenges set proof = proof || cast(:patch as jsonb) where id = :id",
+            patch=builders.Jsonb({"params": builders.competitive(3)}),
+            id=race,
+        )
+        money.follow()
+        for wallet, score in ((ALICE, 3), (BOB, 9), (CAROL, 7), (DAVE, 5)):
+            money.passes(race, wallet, score=score, final_when="ends_at", proved=True)
+        money.passes(goal, FRANK)
+        money.to_end(goal)
+        money.closes(race)
+        self.deadline = self.client.challenge(goal).proof_deadline_ts
+        self.expected = [
+            Expected(race, frozenset({BOB.address, CAROL.address, DAVE.address})),
+            Expected(goal, frozenset({FRANK.address})),
+        ]
+
+    def _request(self, money: Money) -> None:
+        """Requested, not answered yet; and somebody has bound the competition's loser."""
+        race = self.expected[0]
+        assert sorted(money.dispatch().queued) == [one.challenge_id for one in self.expected]
+        assert len(money.request().submitted) == len(self.expected)
+        request = int(money.proof(race.challenge_id)["taskBinding"]["requestId"])
+        self.client.bind(
+            self.deployment.admin,
+            race.challenge_id,
+            ALICE.address,
+            request,
+            benchmark_hash=BENCHMARK,
+        )
+        money.follow()
+        self.expected[0] = Expected(
+            race.challenge_id, race.winners, cleared=frozenset({ALICE.address})
+        )
+
+    def _bind(self, money: Money) -> None:
+        """Winners bound, the loser's binding cleared, the request answered."""
+        report = money.settle()
+        assert (len(report.bound), len(report.cleared)) == (4, 1)
+        money.answer()
+
+    def _prove(self, money: Money) -> None:
+        """All winners are winners on chain, and the deadline is over."""
+        assert len(money.settle().proved) == 4
+        money.follow()
+        self.client.travel_to(self.deadline)
+        money.follow()
