@@ -17,6 +17,7 @@ from dagster import (
 )
 
 from lightchallenge_dagster.assets import markdown
+from lightchallenge_dagster.rules.amounts import lcai
 from lightchallenge_dagster.storage import describe
 
 if TYPE_CHECKING:
@@ -24,6 +25,11 @@ if TYPE_CHECKING:
 
     from lightchallenge_dagster.assets.catalog import Table
     from lightchallenge_dagster.chain.rpc import Rpc
+    from lightchallenge_dagster.steps.outbox import Preview
+    from lightchallenge_dagster.storage.ops import WaitingIntent
+
+#: Rows of a table about a run; how many there are is said beside it.
+SHOWN = 100
 
 #: What a report counts as written to the table that it is about.
 _WRITTEN = ("inserted", "changed", "removed", "mirrored")
@@ -106,6 +112,49 @@ def endpoints_metadata(rpc: Rpc) -> dict[str, Any]:
         "endpoint_errors": sum(row[2] for row in rows),
         "endpoints": markdown_table(columns, rows),
     }
+
+
+def dry_run_metadata(
+    previews: Sequence[Preview], waiting: Sequence[WaitingIntent]
+) -> dict[str, Any]:
+    """What a dry run would have sent, what that costs at most, and why others wait."""
+    sent = [
+        (
+            one.intent.kind,
+            one.intent.challenge_id,
+            one.intent.key,
+            one.intent.signer,
+            one.intent.to,
+            one.intent.value_wei,
+            one.gas,
+            one.max_fee_per_gas,
+            lcai(one.cost_wei),
+        )
+        for one in previews
+    ]
+    planned = {one.intent.key for one in previews}
+    waits = [
+        (one.kind, one.challenge_id, one.key, one.signer, one.status, one.reason, one.retry_at)
+        for one in waiting
+        if one.key not in planned
+    ]
+    columns = (
+        "kind", "challenge", "intent", "wallet", "to", "value (wei)", "gas", "wei per gas",
+        "costs at most",
+    )  # fmt: skip
+    metadata: dict[str, Any] = {
+        "dry_run": True,
+        "transactions": len(sent),
+        "costs_at_most": lcai(sum(one.cost_wei for one in previews)),
+        "would_be_sent": markdown_table(columns, sent[:SHOWN])
+        if sent
+        else MetadataValue.md("Nothing would be sent."),
+    }
+    if waits:
+        columns = ("kind", "challenge", "intent", "wallet", "status", "waits for", "not before")
+        metadata["waits"] = len(waits)
+        metadata["why_they_wait"] = markdown_table(columns, waits[:SHOWN])
+    return metadata
 
 
 def merged_report_metadata(reports: Mapping[str, Any]) -> dict[str, Any]:

@@ -45,6 +45,7 @@ class Policy(ConfigurableResource):  # pyright: ignore[reportMissingTypeArgument
             confirmations=confirmations,
             max_fee_per_gas_wei=self.max_fee_per_gas_wei,
             max_value_wei=self.max_transaction_value_wei,
+            max_request_spend_per_day_wei=self.max_request_spend_per_day_wei,
         )
 
     def metadata_base(self) -> str:

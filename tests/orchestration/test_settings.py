@@ -105,12 +105,14 @@ def test_the_limits_on_money_reach_the_outbox(monkeypatch: pytest.MonkeyPatch) -
     policy = resources(Settings.load())["policy"].outbox(chain_id=504, confirmations=12)
     assert (policy.chain_id, policy.confirmations) == (504, 12)
     assert (policy.max_fee_per_gas_wei, policy.max_value_wei) == (7, 8)
+    assert policy.max_request_spend_per_day_wei == 9
 
 
 def test_nothing_is_sent_without_limits_by_default() -> None:
     policy = resources(Settings.load())["policy"].outbox(chain_id=504, confirmations=12)
     assert policy.max_fee_per_gas_wei == 500 * 10**9
     assert policy.max_value_wei == 10**17
+    assert policy.max_request_spend_per_day_wei == 10**18
 
 
 def test_the_documents_name_exactly_the_variables_that_are_read() -> None:
