@@ -14,6 +14,7 @@ from lightchallenge_dagster.chain.revert import Revert, decode_revert
 from lightchallenge_dagster.chain.rpc import Rpc, RpcError, RpcTimeout, RpcUnavailable
 from lightchallenge_dagster.errors import LightChallengeError, PermanentError
 from lightchallenge_dagster.rules.reorg import Point
+from lightchallenge_dagster.rules.requests import RequestFacts
 
 ZERO_ADDRESS = "0x" + "00" * 20
 
@@ -133,6 +134,17 @@ class OnChainRequest:
     revealed_at: int
     finalized_at: int
 
+    @property
+    def facts(self) -> RequestFacts:
+        """What its fate depends on."""
+        return RequestFacts(
+            self.status,
+            self.commit_deadline,
+            self.reveal_deadline,
+            self.finalize_deadline,
+            self.response_hash,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class _View:
@@ -178,6 +190,11 @@ class Contracts:
         """Chain time: the latest block's timestamp, in epoch seconds."""
         block = cast("dict[str, str]", self.rpc.call("eth_getBlockByNumber", ["latest", False]))
         return int(block["timestamp"], 16)
+
+    def block_gas_limit(self) -> int:
+        """How much gas the latest block could have held."""
+        block = cast("dict[str, str]", self.rpc.call("eth_getBlockByNumber", ["latest", False]))
+        return int(block["gasLimit"], 16)
 
     # ── ChallengePay ──
 
@@ -301,6 +318,21 @@ class Contracts:
         view = abi.aivm_inference("requests")
         values = self._call(self.addresses.aivm_inference, view, request_id, block=block)
         return OnChainRequest(*values)
+
+    def requests_at(self, request_ids: Sequence[int], at: Point) -> dict[int, OnChainRequest]:
+        """The inference requests as they were at the end of one block, which is named by its hash.
+
+        All in as few requests to the node as it allows. Raises ``RpcError`` where the node does not
+        have the block, or keeps its state no longer.
+        """
+        inference, view = self.addresses.aivm_inference, abi.aivm_inference("requests")
+        views: list[tuple[_View, int | str | Point]] = [
+            (_View(inference, view, (request_id,)), at) for request_id in request_ids
+        ]
+        return {
+            request_id: OnChainRequest(*values)
+            for request_id, values in zip(request_ids, self._as_of(views), strict=True)
+        }
 
     def request_id_by_task(self, task_id: str) -> int:
         """The request behind a task id, 0 for none."""

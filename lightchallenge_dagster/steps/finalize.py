@@ -20,6 +20,7 @@ from lightchallenge_dagster.chain.contracts import (
     OnChainChallenge,
 )
 from lightchallenge_dagster.steps.outbox import Outbox, Outcome
+from lightchallenge_dagster.steps.settling.noting import record_transactions
 from lightchallenge_dagster.storage import outbox as stored
 from lightchallenge_dagster.storage import proof_fields, rankings, settlement, verdicts
 from lightchallenge_dagster.storage.outbox import Intent
@@ -106,8 +107,8 @@ def finalize(
     Raises ``RpcUnavailable`` when the node fails before anything fresh was signed.
     """
     outbox.resume()
+    record_transactions(engine, contracts)
     with engine.begin() as connection:
-        proof_fields.record_transactions(connection)
         due = _overdue(connection, chain_now_ts, policy.despite_missing_winners)
         attempts = stored.attempts(connection, due, ["finalize"])
     report = FinalizeReport()
@@ -128,6 +129,8 @@ def finalize(
             challenge_id=challenge_id,
         )
         challenge = contracts.get_challenge(challenge_id)
+        if challenge.status == STATUS_ACTIVE:
+            _note_undone(engine, challenge_id)
         if challenge.status == STATUS_ACTIVE and not challenge.paused:
             intents.append(intent)
             continue
@@ -140,6 +143,8 @@ def finalize(
             report.waiting.append(challenge_id)
     for intent, outcome in zip(intents, outbox.submit(intents), strict=True):
         _record(engine, contracts, intent.challenge_id or 0, outcome, report)
+        if outcome.state == "mined":
+            outbox.reached("noted", intent.key)
     return report
 
 
@@ -237,6 +242,14 @@ def _note_success(engine: Engine, challenge: OnChainChallenge, tx_hash: str | No
         patch["finalizeTxHash"] = tx_hash
     with engine.begin() as connection:
         proof_fields.merge(connection, challenge.id, patch)
+
+
+def _note_undone(engine: Engine, challenge_id: int) -> None:
+    """Take a success back that was noted before a reorg: the challenge is active on chain."""
+    with engine.begin() as connection:
+        settlement.note_undone(
+            connection, challenge_id, "a reorg took its finalization out of the chain"
+        )
 
 
 def _note_failure(engine: Engine, challenge_id: int, error: str) -> None:

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any
 from psycopg.types.json import Jsonb
 from sqlalchemy import text
 
-from lightchallenge_dagster.storage import sql
-
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
@@ -28,12 +26,3 @@ def merge(connection: Connection, challenge_id: int, patch: Mapping[str, Any]) -
     """Set the keys of ``patch`` in the challenge's proof; true when that changed the row."""
     result = connection.execute(_MERGE, {"challenge_id": challenge_id, "patch": Jsonb(dict(patch))})
     return result.rowcount > 0
-
-
-def record_transactions(connection: Connection) -> int:
-    """Note mined bindings, proofs and finalizations in their challenges; returns the rows changed.
-
-    Sets ``bindTxHash``, ``submitProofTxHash``, ``finalizeTxHash`` and, with the last,
-    ``finalizationAttempted``, ``finalizationSuccess``, ``lastFinalizationError``.
-    """
-    return connection.execute(text(sql.load("money/record_transactions"))).rowcount

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import text
 
@@ -64,6 +64,15 @@ class Ended:
     block_number: int | None
     failing: bool
     unclosed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Untold:
+    """Keys to set in a challenge's proof. ``proofs``: also how many winners the contract counts."""
+
+    challenge_id: int
+    patch: dict[str, Any]
+    proofs: bool
 
 
 def settling(connection: Connection, chain_now_ts: int) -> list[Settling]:
@@ -159,3 +168,58 @@ def indexed_to(connection: Connection) -> int:
             select coalesce(min(block_number), -1) from pipeline.checkpoints where stream = 'live'
         """)
     ).scalar_one()
+
+
+def untold(connection: Connection) -> list[Untold]:
+    """What ``challenges.proof`` does not say rightly about what was mined lately, or unmined."""
+    rows = connection.execute(text(sql.load("money/untold")))
+    return [Untold(row.challenge_id, row.patch, bool(row.proofs)) for row in rows]
+
+
+def note_undone(connection: Connection, challenge_id: int, error: str) -> None:
+    """Take ``finalizationSuccess`` back where it was noted."""
+    connection.execute(
+        text("""
+            update public.challenges
+               set proof = proof || jsonb_build_object(
+                       'finalizationSuccess', false, 'finalizeTxHash', null,
+                       'lastFinalizationError', cast(:error as text)),
+                   updated_at = now()
+             where id = :challenge_id
+               and jsonb_typeof(proof) = 'object'
+               and proof ->> 'finalizationSuccess' = 'true'
+        """),
+        {"challenge_id": challenge_id, "error": error},
+    )
+
+
+def retry_proof(connection: Connection, challenge_id: int, subject: str) -> None:
+    """Let a proof that was put off be tried at once: its binding has been written."""
+    connection.execute(
+        text("""
+            update pipeline.intents set retry_at = null
+             where challenge_id = :challenge_id and kind = 'proof' and subject = :subject
+               and status in ('planned', 'refused') and retry_at > now()
+        """),
+        {"challenge_id": challenge_id, "subject": subject},
+    )
+
+
+def withdraw_batches(
+    connection: Connection, keys: Sequence[str], *, older_than_s: float | None = None
+) -> None:
+    """Forget batches of proofs that were never signed: these ``keys``, or those left for so long.
+
+    Their proofs go out in other batches, or alone.
+    """
+    connection.execute(
+        text("""
+            delete from pipeline.intents i
+             where i.kind = 'proof' and i.subject is null and i.status in ('planned', 'refused')
+               and (i.key = any(cast(:keys as text[]))
+                    or i.updated_at < now()
+                        - make_interval(secs => cast(:older_than_s as double precision)))
+               and not exists (select from pipeline.transactions t where t.intent_key = i.key)
+        """),
+        {"keys": list(keys), "older_than_s": older_than_s},
+    )

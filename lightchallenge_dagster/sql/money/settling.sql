@@ -1,6 +1,7 @@
 -- Active, unpaused challenges whose proofs can still be submitted, with the inference request that
 -- speaks for them (columns null where there is none): the job's task, or the binding the web app
--- and earlier workers noted in proof.taskBinding.
+-- and earlier workers noted in proof.taskBinding. One that can serve nobody any more (expired, or
+-- answered with something else) speaks for nothing: nobody is bound to it.
 select k.challenge_id,
        k.start_ts,
        k.proof_deadline_ts,
@@ -17,6 +18,8 @@ select k.challenge_id,
   left join public.aivm_jobs j on j.challenge_id = k.challenge_id
   left join pipeline.inference_requests r
     on r.task_id = lower(coalesce(j.task_id, c.proof #>> '{taskBinding,taskId}'))
+   and not exists (select from pipeline.request_watch w
+                    where w.request_id = r.request_id and w.dead is not null)
  where k.status = 'Active'
    and k.proof_deadline_ts >= :chain_now_ts
    and (r.request_id is not null

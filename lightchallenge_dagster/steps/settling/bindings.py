@@ -1,0 +1,199 @@
+"""Write the bindings of settled winners, and clear those of anybody else.
+
+A binding is a payment order (PROTOCOL.md). The verdicts are held while the order is written down,
+and the first one of a competition freezes its ranking in the same transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from lightchallenge_dagster.chain import abi
+from lightchallenge_dagster.rules.prompt import SCHEMA_VERSION, hash32
+from lightchallenge_dagster.steps.settling.noting import note
+from lightchallenge_dagster.steps.settling.report import SettlePolicy, SettleReport, wallet_name
+from lightchallenge_dagster.steps.settling.state import State
+from lightchallenge_dagster.storage import outbox as stored
+from lightchallenge_dagster.storage import rankings, settlement
+from lightchallenge_dagster.storage.outbox import Intent
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection, Engine
+
+    from lightchallenge_dagster.chain.contracts import Contracts, OnChainBinding
+    from lightchallenge_dagster.steps.outbox import Outbox, Outcome
+    from lightchallenge_dagster.storage.settlement import Request, Settling
+
+
+def bind(
+    engine: Engine,
+    contracts: Contracts,
+    outbox: Outbox,
+    chain_now_ts: int,
+    policy: SettlePolicy,
+    report: SettleReport,
+) -> None:
+    """Send the bindings that are due, those to clear before all others."""
+    intents = _ordered(engine, contracts, outbox, chain_now_ts, policy, report)
+    needed = [
+        intent
+        for challenge_id in dict.fromkeys(intent.challenge_id or 0 for intent in intents)
+        for intent in _still_needed(
+            contracts,
+            outbox,
+            challenge_id,
+            [one for one in intents if one.challenge_id == challenge_id],
+            report,
+        )
+    ]
+    # Nonces are given out in this order, so no binding is mined before a loser's was cleared.
+    needed.sort(key=lambda intent: intent.kind != "clear")
+    outcomes = outbox.submit(needed)
+    for intent, outcome in zip(needed, outcomes, strict=True):
+        _take_in(engine, intent, outcome, report)
+    note(engine, contracts, outbox, [one.key for one in outcomes if one.state == "mined"])
+
+
+def _ordered(
+    engine: Engine,
+    contracts: Contracts,
+    outbox: Outbox,
+    chain_now_ts: int,
+    policy: SettlePolicy,
+    report: SettleReport,
+) -> list[Intent]:
+    """Write down what is due, while nobody can judge or rank otherwise."""
+    registry = contracts.addresses.task_registry
+    intents: list[Intent] = []
+    with engine.begin() as connection:
+        state = State.read(connection, chain_now_ts, lock=True)
+        settling = {one.challenge_id: one for one in state.settling}
+        for work in state.work():
+            one, subject = settling[work.challenge_id], work.subject
+            if work.action == "clear":
+                intents.append(_clearing(state, one, subject, registry, policy))
+            elif work.action == "bind" and one.request is not None:
+                intents.append(_binding(state, one, one.request, subject, registry, policy))
+        ordered = {intent.challenge_id or 0 for intent in intents if intent.kind == "bind"}
+        report.frozen.extend(freeze(connection, state, ordered))
+        stored.plan(connection, outbox.policy.chain_id, intents)
+    return intents
+
+
+def _binding(
+    state: State,
+    one: Settling,
+    request: Request,
+    subject: str,
+    registry: str,
+    policy: SettlePolicy,
+) -> Intent:
+    base = f"bind:{one.challenge_id}:{subject}:{request.request_id}"
+    return Intent(
+        key=state.key(one.challenge_id, base),
+        kind="bind",
+        signer=policy.binder,
+        to=registry,
+        data=abi.task_registry("recordBinding").encode(
+            one.challenge_id,
+            subject,
+            request.request_id,
+            request.task_id,
+            request.model_digest,
+            request.det_config_hash,
+            hash32(one.benchmark_hash),
+            SCHEMA_VERSION,
+        ),
+        challenge_id=one.challenge_id,
+        subject=subject,
+    )
+
+
+def _clearing(
+    state: State, one: Settling, subject: str, registry: str, policy: SettlePolicy
+) -> Intent:
+    bound = state.binding(one.challenge_id, subject)[0]
+    base = f"clear:{one.challenge_id}:{subject}:{bound.request_id if bound else 0}"
+    return Intent(
+        key=state.key(one.challenge_id, base),
+        kind="clear",
+        signer=policy.binder,
+        to=registry,
+        data=abi.task_registry("clearBinding").encode(one.challenge_id, subject),
+        challenge_id=one.challenge_id,
+        subject=subject,
+    )
+
+
+def _still_needed(
+    contracts: Contracts,
+    outbox: Outbox,
+    challenge_id: int,
+    intents: Sequence[Intent],
+    report: SettleReport,
+) -> list[Intent]:
+    """Those of one challenge's bindings that the chain itself does not make pointless.
+
+    The tables lag behind the chain by its confirmations.
+    """
+    subjects = [intent.subject or "" for intent in intents]
+    standing = contracts.standing(challenge_id, subjects)
+    bindings = contracts.bindings(challenge_id, subjects)
+    needed: list[Intent] = []
+    for intent, subject in zip(intents, subjects, strict=True):
+        wei, won = standing[subject]
+        name = wallet_name(challenge_id, subject)
+        if won and intent.kind == "clear":
+            outbox.refuse(intent, "AlreadyWinner")
+            report.refused.append(f"{name}: it won before its binding was cleared")
+        elif won:
+            outbox.hold([intent], "AlreadyWinner")
+            report.won_already.append(name)
+        elif intent.kind == "bind" and wei == 0:
+            outbox.refuse(intent, "NotEligible")
+            report.refused.append(f"{name}: NotEligible")
+        elif _is_there(intent, bindings[subject]):
+            outbox.hold([intent], "it is so on chain already")
+            report.waiting.append(f"{name}: the indexer has not seen its binding yet")
+        else:
+            needed.append(intent)
+    return needed
+
+
+def _is_there(intent: Intent, binding: OnChainBinding | None) -> bool:
+    if intent.kind == "clear":
+        return binding is None
+    if binding is None:
+        return False
+    values = abi.task_registry("recordBinding").decode_input(intent.data)
+    return values[2:] == (
+        binding.request_id,
+        binding.task_id,
+        binding.model_digest,
+        binding.params_hash,
+        binding.benchmark_hash,
+        binding.schema_version,
+    )
+
+
+def _take_in(engine: Engine, intent: Intent, outcome: Outcome, report: SettleReport) -> None:
+    name = wallet_name(intent.challenge_id or 0, intent.subject)
+    if outcome.state != "mined":
+        report.add_other(name, outcome)
+    elif intent.kind == "clear":
+        report.cleared.append(name)
+    else:
+        report.bound.append(name)
+        # A proof that was refused for want of this binding need not wait any longer.
+        with engine.begin() as connection:
+            settlement.retry_proof(connection, intent.challenge_id or 0, intent.subject or "")
+
+
+def freeze(connection: Connection, state: State, challenge_ids: Iterable[int]) -> list[int]:
+    """Freeze the rankings that name winners of these challenges; returns those it froze now."""
+    return [
+        challenge_id
+        for challenge_id in sorted(set(challenge_ids) & state.ranked())
+        if rankings.freeze(connection, challenge_id)
+    ]

@@ -1,0 +1,46 @@
+"""What became of bindings, proofs and finalizations, in the documented keys of the challenge."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from lightchallenge_dagster.storage import proof_fields, settlement
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+    from lightchallenge_dagster.chain.contracts import Contracts
+    from lightchallenge_dagster.steps.outbox import Outbox
+
+
+def record_transactions(engine: Engine, contracts: Contracts) -> int:
+    """Make ``challenges.proof`` say what is on chain of ours; returns the rows changed.
+
+    Also after runs that died, and after a reorg that took a transaction out: a hash is of a mined
+    transaction or null, ``proofsSubmitted`` is how many winners the contract counts, and
+    ``finalizationSuccess`` is taken back with its transaction. Call it after ``Outbox.resume``.
+    """
+    with engine.begin() as connection:
+        untold = settlement.untold(connection)
+    patches: dict[int, dict[str, object]] = {}
+    for one in untold:
+        patches[one.challenge_id] = dict(one.patch)
+        if one.proofs:
+            count = contracts.get_challenge(one.challenge_id).winners_count
+            patches[one.challenge_id]["proofsSubmitted"] = count
+    with engine.begin() as connection:
+        return sum(
+            proof_fields.merge(connection, challenge_id, patch)
+            for challenge_id, patch in patches.items()
+        )
+
+
+def note(engine: Engine, contracts: Contracts, outbox: Outbox, keys: Iterable[str]) -> None:
+    """Write down what became of the mined intents ``keys``, and tell who watches."""
+    mined = list(keys)
+    if not mined:
+        return
+    record_transactions(engine, contracts)
+    for key in mined:
+        outbox.reached("noted", key)

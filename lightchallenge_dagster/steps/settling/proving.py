@@ -1,0 +1,200 @@
+"""Send the proofs of settled winners, many in one transaction, and believe only ``WinnerMarked``.
+
+Between the look at the chain and the intents that follow from it others may have been at work: so
+what is written down is decided once more from the tables, with the verdicts held.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from eth_utils.crypto import keccak
+
+from lightchallenge_dagster.chain import abi
+from lightchallenge_dagster.chain.sender import Sender
+from lightchallenge_dagster.steps.settling.batches import Gauge, split
+from lightchallenge_dagster.steps.settling.bindings import freeze
+from lightchallenge_dagster.steps.settling.noting import note
+from lightchallenge_dagster.steps.settling.proofs import Ready, preflight
+from lightchallenge_dagster.steps.settling.report import SettlePolicy, SettleReport, wallet_name
+from lightchallenge_dagster.steps.settling.state import State
+from lightchallenge_dagster.storage import outbox as stored
+from lightchallenge_dagster.storage import settlement
+from lightchallenge_dagster.storage.outbox import Intent
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+    from lightchallenge_dagster.chain.contracts import Contracts
+    from lightchallenge_dagster.rules.receipts import Receipt
+    from lightchallenge_dagster.steps.outbox import Outbox, Outcome
+
+
+def prove(
+    engine: Engine,
+    contracts: Contracts,
+    outbox: Outbox,
+    chain_now_ts: int,
+    policy: SettlePolicy,
+    report: SettleReport,
+) -> None:
+    """Send every proof that is due, all batches of a challenge at once."""
+    groups = _groups(engine, contracts, outbox, chain_now_ts, policy, report)
+    planned = _planned(engine, contracts, outbox, chain_now_ts, policy, groups, report)
+    mined: list[str] = []
+    spoiled: dict[str, Sequence[Ready]] = {}
+    intents = [intent for intent, _ in planned]
+    for (intent, group), outcome in zip(planned, outbox.submit(intents), strict=True):
+        if outcome.state in ("refused", "done") and intent.subject is None:
+            spoiled[intent.key] = group
+        else:
+            mined += _take_in(contracts, outbox, intent, outcome, group, report)
+    # One entry spoils a whole batch; alone, each is refused or paid for itself.
+    singles = [one for group in spoiled.values() for one in group]
+    outcomes = outbox.submit([one.intent for one in singles])
+    for one, outcome in zip(singles, outcomes, strict=True):
+        mined += _take_in(contracts, outbox, one.intent, outcome, [one], report)
+    with engine.begin() as connection:
+        settlement.withdraw_batches(connection, list(spoiled))
+    note(engine, contracts, outbox, mined)
+
+
+def _groups(
+    engine: Engine,
+    contracts: Contracts,
+    outbox: Outbox,
+    chain_now_ts: int,
+    policy: SettlePolicy,
+    report: SettleReport,
+) -> dict[int, list[list[Ready]]]:
+    """The proofs that the verifier accepts, by challenge, cut into transactions."""
+    with engine.begin() as connection:
+        state = State.read(connection, chain_now_ts)
+    due = state.due("proof")
+    groups: dict[int, list[list[Ready]]] = {}
+    for one in state.settling:
+        subjects = due.get(one.challenge_id)
+        if not subjects or one.request is None:
+            continue
+        found = preflight(state, contracts, outbox, one, one.request, subjects, policy, report)
+        groups[one.challenge_id] = _cut(contracts, outbox, one.challenge_id, found, policy)
+    return groups
+
+
+def _cut(
+    contracts: Contracts,
+    outbox: Outbox,
+    challenge_id: int,
+    found: Sequence[Ready],
+    policy: SettlePolicy,
+) -> list[list[Ready]]:
+    if len(found) < 2:
+        return [list(found)] if found else []
+    gauge = Gauge(
+        Sender(contracts.rpc),
+        policy.prover,
+        contracts.addresses.challengepay,
+        outbox.policy.gas_margin_percent,
+    )
+    budget = min(policy.max_batch_gas, contracts.block_gas_limit() // 2)
+    return split(found, lambda some: gauge.gas(_calldata(challenge_id, some)), budget)
+
+
+def _planned(
+    engine: Engine,
+    contracts: Contracts,
+    outbox: Outbox,
+    chain_now_ts: int,
+    policy: SettlePolicy,
+    groups: Mapping[int, Sequence[Sequence[Ready]]],
+    report: SettleReport,
+) -> list[tuple[Intent, Sequence[Ready]]]:
+    """Write down what is still due of ``groups``; a competition freezes with its first proof."""
+    if not any(groups.values()):
+        return []
+    planned: list[tuple[Intent, Sequence[Ready]]] = []
+    with engine.begin() as connection:
+        state = State.read(connection, chain_now_ts, lock=True)
+        due = state.due("proof")
+        for challenge_id, batches in groups.items():
+            for batch in batches:
+                group = [one for one in batch if one.subject in due.get(challenge_id, ())]
+                if len(group) == 1:
+                    planned.append((group[0].intent, group))
+                elif group:
+                    intent = _batch(state, contracts, challenge_id, group, policy)
+                    planned.append((intent, group))
+        intents = [intent for intent, _ in planned]
+        report.frozen.extend(freeze(connection, state, {i.challenge_id or 0 for i in intents}))
+        settlement.withdraw_batches(connection, [], older_than_s=3600)
+        stored.plan(connection, outbox.policy.chain_id, intents)
+    return planned
+
+
+def _batch(
+    state: State,
+    contracts: Contracts,
+    challenge_id: int,
+    group: Sequence[Ready],
+    policy: SettlePolicy,
+) -> Intent:
+    data = _calldata(challenge_id, group)
+    # Named by what it carries, so that one key never means two batches, whoever plans them.
+    base = f"proof:{challenge_id}:batch:{keccak(hexstr=data).hex()[:16]}"
+    return Intent(
+        key=state.key(challenge_id, base),
+        kind="proof",
+        signer=policy.prover,
+        to=contracts.addresses.challengepay,
+        data=data,
+        challenge_id=challenge_id,
+    )
+
+
+def _calldata(challenge_id: int, group: Sequence[Ready]) -> str:
+    return abi.challengepay("submitProofForBatch").encode(
+        challenge_id, [one.subject for one in group], [one.proof for one in group]
+    )
+
+
+def _take_in(
+    contracts: Contracts,
+    outbox: Outbox,
+    intent: Intent,
+    outcome: Outcome,
+    group: Sequence[Ready],
+    report: SettleReport,
+) -> list[str]:
+    """Report what became of a transaction; its key when it was mined."""
+    challenge_id = intent.challenge_id or 0
+    if outcome.state != "mined":
+        for one in group:
+            report.add_other(wallet_name(challenge_id, one.subject), outcome)
+        return []
+    report.proof_transactions.append(outcome.tx_hash or "")
+    marked = _marked(contracts.addresses.challengepay, challenge_id, outcome.receipt)
+    for one in group:
+        name = wallet_name(challenge_id, one.subject)
+        if one.subject in marked:
+            report.proved.append(name)
+            continue
+        # A proof that the verifier refuses does not revert.
+        why = "its proof was submitted and not accepted"
+        if intent.subject is None:
+            outbox.refuse(one.intent, why)
+        else:
+            outbox.remark(intent.key, why)
+        report.refused.append(f"{name}: {why}")
+    return [intent.key]
+
+
+def _marked(challengepay: str, challenge_id: int, receipt: Receipt | None) -> set[str]:
+    """The wallets that a transaction's ``WinnerMarked`` logs name for the challenge."""
+    return {
+        "0x" + log.topics[2][-40:]
+        for log in (receipt.logs if receipt is not None else ())
+        if log.address == challengepay
+        and log.topics[0] == abi.WINNER_MARKED
+        and int(log.topics[1], 16) == challenge_id
+    }
