@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 #: Rows of a table about a run; how many there are is said beside it.
 SHOWN = 100
 
+#: Characters of a reason: a sentence with two amounts and a wallet in it.
+REASON = 240
+
 #: What a report counts as written to the table that it is about.
 _WRITTEN = ("inserted", "changed", "removed", "mirrored")
 
@@ -51,9 +54,11 @@ def materialization(
     )
 
 
-def markdown_table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> MarkdownMetadataValue:
-    """Rows as a Markdown table; long cells are cut, and nothing in a cell is Markdown itself."""
-    return MetadataValue.md(markdown.table(columns, rows))
+def markdown_table(
+    columns: Sequence[str], rows: Iterable[Sequence[Any]], longest: int = markdown.LONGEST
+) -> MarkdownMetadataValue:
+    """Rows as a Markdown table; cells are cut at ``longest``, and none is Markdown itself."""
+    return MetadataValue.md(markdown.table(columns, rows, longest))
 
 
 def table_metadata(engine: Engine, table: Table) -> dict[str, Any]:
@@ -153,7 +158,7 @@ def dry_run_metadata(
     if waits:
         columns = ("kind", "challenge", "intent", "wallet", "status", "waits for", "not before")
         metadata["waits"] = len(waits)
-        metadata["why_they_wait"] = markdown_table(columns, waits[:SHOWN])
+        metadata["why_they_wait"] = markdown_table(columns, waits[:SHOWN], REASON)
     return metadata
 
 
