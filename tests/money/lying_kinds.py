@@ -174,23 +174,26 @@ def _bent(methods: Sequence[str], bend: Bend) -> Tell:
     return tell
 
 
-def _as_of_before(tell_tag: int) -> Bend:
-    """The answer of a node that is some blocks behind; ``tell_tag``: where the block is named."""
+def _as_of_before(at: int, tags: Sequence[str] = ("latest", "pending")) -> Bend:
+    """The answer of a node that is some blocks behind; the block is parameter ``at``."""
 
     def bend(talk: Talk, call: Call, _true: Any, rng: random.Random) -> Any:
         params = list(call["params"])
-        if len(params) > tell_tag and params[tell_tag] not in ("latest", "pending"):
+        if len(params) > at and params[at] not in tags:
             return None
-        params[tell_tag:] = [hex(talk.chain.behind(rng))]
+        params[at:] = [hex(talk.chain.behind(rng))]
         (said,) = talk.truth([{**call, "params": params}])
         return said.get("result")
 
     return bend
 
 
-def _more(least: int, most: int, *, numbered: bool) -> Bend:
+def _more(least: int, most: int, tag: str | None) -> Bend:
+    """So many more transactions than there are; ``tag`` None: up to a numbered block."""
+
     def bend(_talk: Talk, call: Call, true: Any, rng: random.Random) -> Any:
-        if (call["params"][1] not in ("latest", "pending")) != numbered:
+        named = call["params"][1]
+        if named != tag and (tag is not None or named in ("latest", "pending")):
             return None
         return hex(int(true, 16) + rng.randint(least, most))
 
@@ -269,9 +272,10 @@ _LIST = (
          0.05, (SEND,)),
     Kind("mined_late", _mined_late, 0.08, (SEND,)),
     Kind("nonce_stale", _bent((COUNT,), _as_of_before(1)), 0.1, (COUNT,), lasts=2),
-    Kind("nonce_high", _bent((COUNT,), _more(1, 3, numbered=False)), 0.04, (COUNT,)),
-    Kind("nonce_far_too_high", _bent((COUNT,), _more(50, 5000, numbered=False)), 0.02, (COUNT,)),
-    Kind("mined_nonce_high", _bent((COUNT,), _more(1, 3, numbered=True)), 0.1, (COUNT,), lasts=3),
+    Kind("pending_high", _bent((COUNT,), _more(1, 3, "pending")), 0.05, (COUNT,)),
+    Kind("pending_far_too_high", _bent((COUNT,), _more(50, 5000, "pending")), 0.02, (COUNT,)),
+    Kind("mined_high", _bent((COUNT,), _more(1, 3, "latest")), 0.03, (COUNT,)),
+    Kind("past_count_high", _bent((COUNT,), _more(1, 3, None)), 0.1, (COUNT,), lasts=3),
     Kind("receipt_missing", _bent((RECEIPT,), _null), 0.08, (RECEIPT,), lasts=4),
     Kind("receipt_orphaned", _bent((RECEIPT,), _orphaned), 0.5, (RECEIPT,), lasts=2),
     Kind("transaction_unknown", _bent((TRANSACTION,), _null), 0.2, (TRANSACTION,), lasts=4),

@@ -118,57 +118,71 @@ class Story:
     def _check_effects(self) -> None:
         money, worker = self.money, self.money.world.deployment.worker_address
         requests = money.events("aivm_inference", "InferenceRequestedV2")
-        assert [one.args["requester"].lower() for one in requests] == [worker, worker]
-        assert money.winners(self.threshold, EVERYBODY) == [BOB.address, CAROL.address]
-        assert money.winners(self.competition, EVERYBODY) == [BOB.address, CAROL.address]
+        same("requests", [one.args["requester"].lower() for one in requests], [worker, worker])
+        for challenge in (self.threshold, self.competition):
+            won = money.winners(challenge, EVERYBODY)
+            same(f"winners of {challenge}", won, [BOB.address, CAROL.address])
         marked = Counter(
             (one.args["id"], one.args["participant"].lower())
             for one in money.events("challengepay", "WinnerMarked")
         )
-        assert set(marked.values()) == {1}, marked
-        assert len(marked) == 4
+        same("WinnerMarked", sorted(marked.values()), [1, 1, 1, 1])
         finalized = [one.args["id"] for one in money.events("challengepay", "Finalized")]
-        assert sorted(finalized) == [self.threshold, self.competition]
+        same("Finalized", sorted(finalized), [self.threshold, self.competition])
 
     def _check_wallets(self) -> None:
         money, deployed = self.money, self.money.world.deployment
         for wallet in (deployed.worker, deployed.finalizer):
             sent = sent_by(money, wallet, self.since_block)
-            known = {
-                row["hash"]: row
+            mined = {
+                row["hash"]
                 for row in money.world.rows(
-                    "select * from pipeline.transactions where signer = :wallet",
+                    "select hash from pipeline.transactions"
+                    " where signer = :wallet and receipt_status in (0, 1)",
                     wallet=wallet.address,
                 )
             }
-            assert {one.hash for one in sent} <= known.keys()
-            recorded = {key for key, row in known.items() if row["receipt_status"] in (0, 1)}
-            assert {one.hash for one in sent} == recorded
+            same("transactions", {one.hash for one in sent}, mined)
             nonces = [one.nonce for one in sent]
-            assert nonces == list(range(nonces[0], nonces[0] + len(nonces)))
+            same("nonces", nonces, list(range(nonces[0], nonces[0] + len(nonces))))
             spent = sum(one.fee_wei + (one.value_wei if one.succeeded else 0) for one in sent)
-            assert self.balances[wallet.address] - money.client.balance(wallet.address) == spent
+            left = self.balances[wallet.address] - spent
+            same("the wallet", money.client.balance(wallet.address), left)
 
     def _check_rows(self) -> None:
         money = self.money
-        assert in_flight(money) == []
+        same("in flight", in_flight(money), [])
         for challenge, winners in ((self.threshold, 2), (self.competition, 2)):
             job, proof = money.job(challenge), money.proof(challenge)
-            assert (job["status"], job["last_error"]) == ("done", None)
             (request,) = money.world.rows(
-                "select * from pipeline.inference_requests where task_id = :task",
+                "select * from pipeline.inference_requests where requester = :worker"
+                " and task_id = :task",
+                worker=money.world.deployment.worker_address,
                 task=job["task_id"],
             )
-            assert proof["taskBinding"]["requestId"] == str(request["request_id"])
-            assert proof["taskBinding"]["taskId"] == job["task_id"]
-            assert proof["requestTxHash"] == request["requested_tx"]
-            assert proof["proofsSubmitted"] == winners
-            assert proof["finalizationAttempted"] is True
-            assert proof["finalizationSuccess"] is True
-            assert proof["lastFinalizationError"] is None
+            same("the job", (job["status"], job["last_error"]), ("done", None))
+            expected = {
+                "taskBinding": {
+                    "requestId": str(request["request_id"]),
+                    "taskId": job["task_id"],
+                    "schemaVersion": 1,
+                },
+                "requestTxHash": request["requested_tx"],
+                "proofsSubmitted": winners,
+                "finalizationAttempted": True,
+                "finalizationSuccess": True,
+                "lastFinalizationError": None,
+            }
+            same("the proof", {key: proof.get(key, "missing") for key in expected}, expected)
             for name in ("bindTxHash", "submitProofTxHash", "finalizeTxHash"):
                 receipt = money.client.node.call("eth_getTransactionReceipt", proof[name])
-                assert receipt is not None and receipt["status"] == "0x1", name
+                same(name, receipt and receipt["status"], "0x1")
+
+
+def same(what: str, found: object, expected: object) -> None:
+    """As ``assert``, and says what was found."""
+    if found != expected:
+        raise AssertionError(f"{what}: {found!r}, not {expected!r}")
 
 
 def in_flight(money: LiedTo) -> list[str]:
