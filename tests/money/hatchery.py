@@ -63,22 +63,21 @@ class Life:
 class Hatchery:
     """A context; ``keys`` become the environment of the workers (private keys, nothing else)."""
 
-    def __init__(self, keys: Mapping[str, str], *, warm: Plan | None = None) -> None:
+    def __init__(self, keys: Mapping[str, str]) -> None:
         self._keys = dict(keys)
-        self._warm = warm
         self._lives: dict[int, Life] = {}
         self._count = 0
         self._buffer = b""
         self._process: subprocess.Popen[bytes] | None = None
 
     @classmethod
-    def of(cls, deployment: Deployment, *, warm: Plan | None = None) -> Hatchery:
+    def of(cls, deployment: Deployment) -> Hatchery:
         """With the keys of a deployment's two wallets."""
         keys = {
             "LCAI_WORKER_PK": deployment.worker.key,
             "LCAI_FINALIZE_PK": deployment.finalizer.key,
         }
-        return cls(keys, warm=warm)
+        return cls(keys)
 
     def __enter__(self) -> Hatchery:
         self._process = subprocess.Popen(
@@ -88,8 +87,6 @@ class Hatchery:
             cwd=ROOT,
             env={"PATH": os.defpath, "PYTHONPATH": str(ROOT), **self._keys},
         )
-        if self._warm is not None:
-            self._write({"warm": self._warm.to_json()})
         return self
 
     def __exit__(
@@ -111,11 +108,15 @@ class Hatchery:
         if process.stdout is not None:
             process.stdout.close()
 
+    def warm(self, plan: Plan) -> None:
+        """Work the plan in the forking process itself: each life then finds everything loaded."""
+        life = self._register(plan)
+        self._write({"warm": life.number, "plan": plan.to_json()})
+        self.wait(life)
+
     def start(self, plan: Plan) -> Life:
         """Fork a worker; it is at work when this returns, or soon."""
-        self._count += 1
-        life = Life(self._count, plan)
-        self._lives[life.number] = life
+        life = self._register(plan)
         self._write({"start": life.number, "plan": plan.to_json()})
         return life
 
@@ -159,6 +160,11 @@ class Hatchery:
             else:
                 life.said.append(told["said"])
         return True
+
+    def _register(self, plan: Plan) -> Life:
+        self._count += 1
+        self._lives[self._count] = Life(self._count, plan)
+        return self._lives[self._count]
 
     def _write(self, order: Mapping[str, Any]) -> None:
         assert self._process is not None
@@ -204,9 +210,11 @@ def _ignore(_number: int, _frame: object) -> None:
 
 def _obey(order: dict[str, Any], alive: dict[int, int]) -> None:
     if "warm" in order:
-        live(Plan.from_json(order["warm"]), lambda _: None)
+        gc.unfreeze()
+        live(Plan.from_json(order["plan"]), lambda _: None)
         gc.collect()
         gc.freeze()
+        _tell({"life": order["warm"], "ended": 0})
     elif "kill" in order:
         for pid, number in alive.items():
             if number == order["kill"]:

@@ -101,6 +101,15 @@ class Ladder:
         finally:
             self.postgres.drop(name)
 
+    def warm(self) -> None:
+        """Let the hatchery live through a whole case, so that the workers start warm."""
+        with self.case("request") as case:
+            self.hatchery.warm(Plan(case.site()))
+            self.network.run_until_idle()
+            self.hatchery.warm(Plan(case.site()))
+            self.client.travel_to(self.deadline)
+            self.hatchery.warm(Plan(case.site()))
+
     def close(self) -> None:
         for rung in range(len(RUNGS)):
             self.postgres.drop(self._database(rung))

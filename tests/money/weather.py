@@ -1,0 +1,102 @@
+"""What the chain does meanwhile: late blocks, reorgs, strangers, the network's answers."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from typing import Any
+
+from lightchallenge_dagster.devnet.client import Client
+from lightchallenge_dagster.devnet.deploy import Deployment
+from lightchallenge_dagster.devnet.network import Network
+from lightchallenge_dagster.devnet.processes import Anvil
+
+
+class Weather:
+    """Moves the chain of one seed. ``manual``: transactions wait until it mines a block.
+
+    ``deepest``: how many blocks a reorg replaces at most; 0 for no reorgs. ``reorgs`` counts them
+    by depth.
+    """
+
+    def __init__(
+        self,
+        rng: random.Random,
+        anvil: Anvil,
+        deployment: Deployment,
+        *,
+        manual: bool,
+        deepest: int,
+    ) -> None:
+        self._rng = rng
+        self._anvil = anvil
+        self._wallets = {deployment.worker_address, deployment.finalizer_address}
+        self._manual = manual
+        self._deepest = deepest
+        self._floor = anvil.block_number()
+        self.reorgs: Counter[str] = Counter()
+        if manual:
+            anvil.rpc("evm_setAutomine", False)
+
+    def blow(self, network: Network) -> None:
+        """A little of anything."""
+        rng = self._rng
+        if self._manual and rng.random() < 0.3:
+            self._anvil.mine()
+        if self._deepest and rng.random() < 0.05:
+            self._reorg()
+        if rng.random() < 0.04:
+            self._answer(network)
+
+    def calm(self) -> None:
+        """A block for each transaction from now on, and what waits is mined."""
+        self._anvil.rpc("evm_setAutomine", True)
+        self._anvil.mine()
+        self._manual = False
+
+    def travel(self, client: Client, timestamp: int, blocks: int) -> None:
+        """To a time, so many blocks deep."""
+        client.travel_to(timestamp)
+        self._anvil.mine(blocks + 1)
+        self._floor = self._anvil.block_number()
+
+    def _answer(self, network: Network) -> None:
+        """The network takes its next step; its transactions need their blocks at once."""
+        self._anvil.rpc("evm_setAutomine", True)
+        try:
+            network.step()
+        finally:
+            if self._manual:
+                self._anvil.rpc("evm_setAutomine", False)
+
+    def _reorg(self) -> None:
+        """Other blocks instead of the last ones; our transactions are lost, or come back."""
+        rng, rpc = self._rng, self._anvil.rpc
+        head = self._anvil.block_number()
+        depth = min(rng.randint(1, self._deepest), head - self._floor)
+        if depth < 1:
+            return
+        back: list[list[Any]] = []
+        if rng.random() < 0.5:
+            back = self._some_of_ours(head - depth + 1, head, depth)
+        rpc("anvil_reorg", depth, back)
+        self.reorgs[f"depth {depth}" + (", some come back" if back else "")] += 1
+
+    def _some_of_ours(self, first: int, last: int, depth: int) -> list[list[Any]]:
+        """The first ones of each wallet, so that no nonce is left out."""
+        found: list[list[Any]] = []
+        lost: set[str] = set()
+        offset = 0
+        for number in range(first, last + 1):
+            block = self._anvil.rpc("eth_getBlockByNumber", hex(number), True)
+            for tx in block["transactions"]:
+                sender = tx["from"].lower()
+                if sender not in self._wallets or sender in lost:
+                    continue
+                if self._rng.random() < 0.3:
+                    lost.add(sender)
+                    continue
+                offset = max(offset, self._rng.randint(offset, depth - 1))
+                raw = self._anvil.rpc("eth_getRawTransactionByHash", tx["hash"])
+                found.append([raw, offset])
+        return found
