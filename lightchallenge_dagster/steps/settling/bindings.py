@@ -67,7 +67,7 @@ def _ordered(
     registry = contracts.addresses.task_registry
     intents: list[Intent] = []
     with engine.begin() as connection:
-        state = State.read(connection, chain_now_ts, lock=True)
+        state = State.read(connection, chain_now_ts, lock=True, only=policy.only)
         settling = {one.challenge_id: one for one in state.settling}
         for work in state.work():
             one, subject = settling[work.challenge_id], work.subject

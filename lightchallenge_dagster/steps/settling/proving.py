@@ -70,7 +70,7 @@ def _groups(
 ) -> dict[int, list[list[Ready]]]:
     """The proofs that the verifier accepts, by challenge, cut into transactions."""
     with engine.begin() as connection:
-        state = State.read(connection, chain_now_ts)
+        state = State.read(connection, chain_now_ts, only=policy.only)
     due = state.due("proof")
     groups: dict[int, list[list[Ready]]] = {}
     for one in state.settling:
@@ -115,7 +115,7 @@ def _planned(
         return []
     planned: list[tuple[Intent, Sequence[Ready]]] = []
     with engine.begin() as connection:
-        state = State.read(connection, chain_now_ts, lock=True)
+        state = State.read(connection, chain_now_ts, lock=True, only=policy.only)
         due = state.due("proof")
         for challenge_id, batches in groups.items():
             for batch in batches:

@@ -14,12 +14,13 @@ class SettlePolicy:
     """``binder`` writes bindings, ``prover`` submits proofs (wallets, lowercase).
 
     Proofs of one challenge go out together in as few transactions as take at most half a block's
-    gas and ``max_batch_gas`` each, the outbox's margin included.
+    gas and ``max_batch_gas`` each, the outbox's margin included. ``only``: these challenges.
     """
 
     binder: str
     prover: str
     max_batch_gas: int = 15_000_000
+    only: frozenset[int] | None = None
 
 
 @dataclass(frozen=True, slots=True)

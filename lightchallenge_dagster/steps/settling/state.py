@@ -50,9 +50,23 @@ class State:
     indexed_to: int
 
     @classmethod
-    def read(cls, connection: Connection, chain_now_ts: int, *, lock: bool = False) -> State:
-        """Read the tables; ``lock`` holds the verdicts until the transaction ends."""
-        settling = settlement.settling(connection, chain_now_ts)
+    def read(
+        cls,
+        connection: Connection,
+        chain_now_ts: int,
+        *,
+        lock: bool = False,
+        only: frozenset[int] | None = None,
+    ) -> State:
+        """Read the tables; ``lock`` holds the verdicts until the transaction ends.
+
+        ``only``: as if there were no other challenges.
+        """
+        settling = [
+            one
+            for one in settlement.settling(connection, chain_now_ts)
+            if only is None or one.challenge_id in only
+        ]
         ids = [one.challenge_id for one in settling]
         winners: dict[int, list[Winner]] = {}
         now = datetime.fromtimestamp(chain_now_ts, UTC)
