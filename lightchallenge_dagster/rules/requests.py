@@ -14,7 +14,7 @@ Refund = Literal["cancelExpired", "timeoutReveal", "reclaimAfterFinalizeTimeout"
 
 @dataclass(frozen=True, slots=True)
 class RequestFacts:
-    """``AIVMInferenceV2.requests`` of one request: ``status`` 0 to 7, deadlines in epoch seconds."""
+    """One of ``AIVMInferenceV2.requests``: ``status`` 0 to 7, deadlines in epoch seconds."""
 
     status: int
     commit_deadline: int
@@ -66,8 +66,7 @@ def fate(request: RequestFacts, challenge_id: int, chain_now_ts: int) -> Fate:
         return Fate("it was answered with another response", answered=True)
     if request.status in (CANCELLED, TIMED_OUT):
         return Fate("its fee was taken back")
-    if request.status not in _REFUNDS:
-        return Fate("the contract does not know it")
+    # A request that the contract does not know is no dead one: a node can be behind.
     if request.deadline is None or chain_now_ts <= request.deadline:
         return Fate()
     why, refund = _REFUNDS[request.status]

@@ -96,6 +96,10 @@ class Outbox:
         """What a dry run would have signed, in its order."""
         return self._desk.previews
 
+    def signs_as(self, wallet: str) -> bool:
+        """Whether the wallet's key is here."""
+        return wallet in self._desk.signers
+
     def watched(self, beat: Callable[[], None]) -> Outbox:
         """The same outbox, which also calls ``beat`` at every boundary and while it waits."""
         observe = self._desk.observe

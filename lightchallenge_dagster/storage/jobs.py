@@ -97,19 +97,6 @@ def cancel(connection: Connection, challenge_ids: Sequence[int], reason: str) ->
     return sorted(rows.scalars())
 
 
-def requestable(connection: Connection) -> list[int]:
-    """Challenges whose job a worker can bring forward now, the oldest job first."""
-    return list(connection.execute(text(sql.load("jobs/requestable"))).scalars())
-
-
-def claim(connection: Connection, challenge_ids: Sequence[int], batch: int) -> list[int]:
-    """Set up to ``batch`` of the jobs to ``processing``; returns their challenges."""
-    rows = connection.execute(
-        text(sql.load("jobs/claim")), {"challenge_ids": list(challenge_ids), "batch": batch}
-    )
-    return sorted(rows.scalars())
-
-
 def request_facts(connection: Connection, challenge_ids: Sequence[int]) -> list[RequestFacts]:
     """What the requests of these challenges are made of."""
     rows = connection.execute(
@@ -150,10 +137,6 @@ def record_submitted(
         text(sql.load("jobs/submitted")),
         {"challenge_id": challenge_id, "task_id": task_id, "worker": worker, "again": again},
     )
-    seen: str | None = connection.execute(
-        text("select status from pipeline.inference_requests where task_id = :task_id"),
-        {"task_id": task_id},
-    ).scalar_one_or_none()
     proof_fields.merge(
         connection,
         challenge_id,
@@ -163,9 +146,16 @@ def record_submitted(
                 "taskId": task_id,
                 "schemaVersion": SCHEMA_VERSION,
             },
-            "verificationStatus": seen or "requested",
+            "verificationStatus": "requested",
+            "poiResultHash": None,
+            "poiTranscriptHash": None,
+            "poiSlot": None,
+            "poiAttestationCount": 0,
         }
         | ({} if tx_hash is None else {"requestTxHash": tx_hash}),
+    )
+    connection.execute(
+        text(sql.load("jobs/progress")), {"challenge_id": challenge_id, "task_id": task_id}
     )
 
 

@@ -86,6 +86,11 @@ _IN_FLIGHT = text(
     " where chain_id = :chain_id and status in ('signed', 'broadcast', 'mined')"
     " order by signer, nonce"
 )
+_DUE = text(
+    f"select {_INTENT_COLUMNS} from pipeline.intents"  # noqa: S608 — a constant of this module
+    " where chain_id = :chain_id and kind = :kind and status in ('planned', 'refused')"
+    " and coalesce(retry_at, '-infinity') <= now() order by created_at, key"
+)
 _TRANSACTIONS = text("""
     select hash, intent_key, signer, nonce, raw, gas, max_fee_per_gas, max_priority_fee_per_gas,
            signed_at, signed_block, broadcast_at, block_number, block_hash, receipt_status
@@ -123,6 +128,25 @@ def by_key(connection: Connection, keys: Sequence[str]) -> dict[str, StoredInten
     """The stored intents among ``keys``."""
     rows = connection.execute(_BY_KEY, {"keys": list(keys)})
     return {row.key: _stored(row) for row in rows}
+
+
+def due(connection: Connection, chain_id: int, kind: str) -> list[Intent]:
+    """Intents of a kind that were never signed and are to be tried now, the oldest first."""
+    rows = connection.execute(_DUE, {"chain_id": chain_id, "kind": kind})
+    return [_stored(row).intent for row in rows]
+
+
+def withdraw(connection: Connection, key: str) -> bool:
+    """Forget an intent that was never signed: the chain has made it pointless."""
+    row = connection.execute(
+        text("""
+            delete from pipeline.intents i
+             where key = :key and status in ('planned', 'refused')
+               and not exists (select from pipeline.transactions t where t.intent_key = i.key)
+        """),
+        {"key": key},
+    )
+    return row.rowcount > 0
 
 
 def in_flight(connection: Connection, chain_id: int) -> list[StoredIntent]:

@@ -223,11 +223,17 @@ def record_unmined(connection: Connection, key: str) -> None:
     )
 
 
-def record_ousted(connection: Connection, key: str, foreign: str) -> None:
+def record_ousted(connection: Connection, key: str, foreign: str) -> bool:
     """The intent's nonce was used by the transaction ``foreign``, not ours: it may be signed anew.
 
-    An empty transaction that was to fill a hole has nothing left to do: the hole is filled.
+    An empty transaction that was to fill a hole has nothing left to do: the hole is filled. False,
+    and nothing is changed, when another worker has stored ``foreign`` as ours meanwhile.
     """
+    ours = connection.execute(
+        text("select 1 from pipeline.transactions where hash = :hash"), {"hash": foreign}
+    )
+    if ours.first() is not None:
+        return False
     connection.execute(
         text("update pipeline.transactions set receipt_status = :ousted where intent_key = :key"),
         {"key": key, "ousted": OUSTED},
@@ -243,6 +249,7 @@ def record_ousted(connection: Connection, key: str, foreign: str) -> None:
         """),
         {"key": key, "foreign": foreign},
     )
+    return True
 
 
 def record_refusal(

@@ -19,6 +19,7 @@ from lightchallenge_dagster.steps.finalize import FinalizePolicy, FinalizeReport
 from lightchallenge_dagster.steps.outbox import Outbox, OutboxPolicy, advanceable
 from lightchallenge_dagster.steps.plan import PlanPolicy, refresh_plans
 from lightchallenge_dagster.steps.rank import rank
+from lightchallenge_dagster.steps.reclaim import ReclaimReport, reclaim, reclaimable
 from lightchallenge_dagster.steps.request import (
     RequestPolicy,
     RequestReport,
@@ -177,6 +178,14 @@ class Money:
     def request(self) -> RequestReport:
         return request_inferences(self.engine, self.world.contracts, self.outbox(), self.requests)
 
+    def reclaim(self) -> ReclaimReport:
+        return reclaim(
+            self.engine,
+            self.world.contracts,
+            self.outbox(),
+            max_attempts=self.requests.max_attempts,
+        )
+
     def requested(self, challenge_id: int) -> None:
         """Dispatch and request, as the jobs would."""
         assert self.dispatch().queued == [challenge_id]
@@ -202,6 +211,7 @@ class Money:
         return not (
             dispatchable(self.engine, self.now())
             or requestable(self.engine)
+            or reclaimable(self.engine, self.policy.chain_id)
             or self.unsettled()
             or overdue(self.engine, self.now())
             or advanceable(self.engine)

@@ -448,7 +448,7 @@ def test_nonces_used_elsewhere_in_the_meantime_are_stepped_over(
 
 
 def passed_over(database: Engine, anvil: Anvil, policy: OutboxPolicy, blocks: int) -> int:
-    """Sign a gift that is too cheap for the next ``blocks`` blocks; returns its fee, wei per gas."""
+    """Sign a gift that the next ``blocks`` blocks find too cheap; its fee, in wei per gas."""
     anvil.rpc("evm_setAutomine", False)
     outbox(database, anvil, policy=policy).submit([a_gift(anvil)])
     (stored,) = rows(database, "transactions")

@@ -1,4 +1,5 @@
--- public.aivm_jobs.status: how far the network has got with the request a job is waiting for.
+-- public.aivm_jobs.status: how far the network has got with the request a job is waiting for; and
+-- the same in challenges.proof, with what the validators attested.
 -- Forward only, except for requests whose blocks were orphaned. Jobs on their way are compared
 -- each time, not only those of new events: the worker may note the task after it was indexed.
 -- A job that is queued, processing or failed is the worker's: its task may be an older request's.
@@ -10,9 +11,10 @@ with touched as materialized (
         join pipeline.inference_requests r on r.request_id = t.request_id
         where t.event = any(cast(:events as text[]))
         union all
-        select task_id, true
+        select task_id, orphaned
         from touched_logs
         where event = 'AIVMInferenceV2.InferenceRequestedV2' and orphaned
+           or event = 'AIVMInferenceV2.PoIAttested'
     ) t
     group by task_id
 ),
@@ -54,5 +56,17 @@ moved as (
     where t.id = j.id and t.status = j.status
       and (b.stage > a.stage or b.stage < a.stage and j.orphaned)
     returning 1
+),
+-- The same for the row of the web app, as far as it is bound to this very request.
+told as (
+    update public.challenges c
+    set proof = c.proof || p.patch, updated_at = now()
+    from touched t
+    join pipeline.request_progress p on p.task_id = t.task_id
+    join public.aivm_jobs j on j.task_id = t.task_id
+    where c.id = j.challenge_id
+      and jsonb_typeof(c.proof) = 'object'
+      and c.proof #>> '{taskBinding,taskId}' = t.task_id
+      and c.proof is distinct from c.proof || p.patch
 )
 select count(*) from moved

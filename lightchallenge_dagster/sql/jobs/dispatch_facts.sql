@@ -4,7 +4,11 @@
 select c.id as challenge_id,
        p.mode,
        p.problem,
-       k.end_ts,
+       -- Where a ranking has to close before the end, the answer has to be there by then: the network
+       -- is asked as long before as it may take (10, 20 and 60 minutes).
+       case when extract(epoch from p.ranking_closes_at) < k.end_ts
+            then cast(extract(epoch from p.ranking_closes_at) as bigint) - 5400
+            else k.end_ts end as end_ts,
        k.proof_deadline_ts,
        coalesce(nullif(c.proof ->> 'modelId', ''), c.model_id) as model_id,
        c.model_hash,

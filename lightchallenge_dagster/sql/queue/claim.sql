@@ -1,0 +1,35 @@
+-- Take due jobs, the oldest first; a row that another worker holds right now is left to it. Whoever
+-- comes a moment late finds the other's living claim and gets nothing.
+with free as materialized (
+    select j.id, j.challenge_id
+      from public.aivm_jobs j
+     where j.id in (
+               select due.id
+                 from pipeline.due_jobs due
+                where cast(:challenge_ids as bigint[]) is null
+                   or due.challenge_id = any(cast(:challenge_ids as bigint[])))
+       and j.status in ('queued', 'failed', 'processing')
+     order by j.created_at, j.id
+     limit :batch
+       for update of j skip locked
+), claimed as (
+    insert into pipeline.job_claims as claim
+        (challenge_id, token, worker, claimed_at, heartbeat_at, expires_at)
+    select challenge_id, 1, :worker, clock_timestamp(), clock_timestamp(),
+           clock_timestamp() + make_interval(secs => :lease_s)
+      from free
+    on conflict (challenge_id) do update
+       set token = claim.token + 1,
+           worker = excluded.worker,
+           claimed_at = excluded.claimed_at,
+           heartbeat_at = excluded.heartbeat_at,
+           expires_at = excluded.expires_at
+     where claim.expires_at <= clock_timestamp()
+    returning challenge_id, token
+), marked as (
+    update public.aivm_jobs job
+       set status = 'processing', updated_at = now()
+      from claimed
+     where job.challenge_id = claimed.challenge_id
+)
+select challenge_id, token from claimed order by challenge_id

@@ -1,0 +1,165 @@
+"""Watch the requests under way; take back the fee of those that ran out of time, and ask anew.
+
+Cancellation and timeouts emit no event (PROTOCOL.md), so the contract is asked about a request that
+takes long, and again when the stage it was in has run out. It is asked about the checkpoint's block, by its
+hash, and judged by that block's time: a node that is behind cannot make a living request look dead.
+What follows from a death is written in one transaction: the request is never bound to again, the
+job is free to ask anew, the fee's reclaim is an intent.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from lightchallenge_dagster.chain import abi
+from lightchallenge_dagster.chain.rpc import RpcError
+from lightchallenge_dagster.rules.requests import CANCELLED, TIMED_OUT, fate
+from lightchallenge_dagster.storage import chain_time, checkpoints, watch
+from lightchallenge_dagster.storage import outbox as stored
+from lightchallenge_dagster.storage.outbox import Intent
+from lightchallenge_dagster.storage.watch import Watched
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection, Engine
+
+    from lightchallenge_dagster.chain.contracts import Contracts, OnChainRequest
+    from lightchallenge_dagster.steps.outbox import Outbox, Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class ReclaimReport:
+    """Requests by their id, with what became of them.
+
+    ``watched`` were read. ``lost``: those that serve nobody any more, as "7 of challenge 42: nobody
+    committed to it in time"; ``requeued`` are the challenges that ask anew. ``reclaimed``: the fee
+    is back. ``errors``: what stands in the way of a reclaim.
+    """
+
+    watched: list[int] = field(default_factory=list[int])
+    lost: list[str] = field(default_factory=list[str])
+    requeued: list[int] = field(default_factory=list[int])
+    reclaimed: list[int] = field(default_factory=list[int])
+    pending: list[int] = field(default_factory=list[int])
+    errors: list[str] = field(default_factory=list[str])
+
+
+def reclaimable(engine: Engine, chain_id: int) -> list[int]:
+    """Challenges with a request to look at, or a fee to take back (two cheap queries)."""
+    with engine.begin() as connection:
+        now = chain_time.confirmed_now(connection, chain_id)
+        if now is None:
+            return []
+        found = {one.challenge_id for one in watch.watchable(connection, now)}
+        return sorted(found | {i.challenge_id or 0 for i in _unsent(connection, chain_id)})
+
+
+def reclaim(
+    engine: Engine, contracts: Contracts, outbox: Outbox, *, max_attempts: int = 10
+) -> ReclaimReport:
+    """Read the requests that are due, and follow up those that died.
+
+    ``max_attempts``: useless answers (and refusals) before a job is dead. Raises ``RpcUnavailable``
+    when the node fails before anything was signed.
+    """
+    report = ReclaimReport()
+    _watch(engine, contracts, outbox, max_attempts, report)
+    with engine.begin() as connection:
+        intents = _unsent(connection, outbox.policy.chain_id)
+    needed = [one for one in intents if _refundable(engine, contracts, one, report)]
+    for intent, outcome in zip(needed, outbox.submit(needed), strict=True):
+        _report(intent, outcome, report)
+        outbox.reached("noted", intent.key)
+    return report
+
+
+def _watch(
+    engine: Engine, contracts: Contracts, outbox: Outbox, max_attempts: int, report: ReclaimReport
+) -> None:
+    chain_id = outbox.policy.chain_id
+    with engine.begin() as connection:
+        at = checkpoints.read(connection, chain_id)
+        now = chain_time.confirmed_now(connection, chain_id)
+        due = [] if now is None else watch.watchable(connection, now)
+    if at is None or now is None or not due:
+        return
+    try:
+        read = contracts.requests_at([one.request_id for one in due], at)
+    except RpcError as error:
+        # The block is not there, or its state is not kept: asked again with the next checkpoint.
+        report.errors.append(f"requests at block {at.number}: {error.message}")
+        return
+    for one in due:
+        _follow_up(engine, contracts, outbox, one, read[one.request_id], now, max_attempts, report)
+
+
+def _follow_up(
+    engine: Engine,
+    contracts: Contracts,
+    outbox: Outbox,
+    one: Watched,
+    read: OnChainRequest,
+    chain_now_ts: int,
+    max_attempts: int,
+    report: ReclaimReport,
+) -> None:
+    if read.task_id != one.task_id:
+        report.errors.append(f"request {one.request_id}: the node shows another one; asked again")
+        return
+    ends = fate(read.facts, one.challenge_id, chain_now_ts)
+    report.watched.append(one.request_id)
+    with engine.begin() as connection:
+        if not watch.record(connection, one, read, ends.dead) or ends.dead is None:
+            return
+        if ends.refund is not None and outbox.signs_as(one.requester):
+            intent = _intent(contracts.addresses.aivm_inference, one, ends.refund)
+            stored.plan(connection, outbox.policy.chain_id, [intent])
+        why = f"request {one.request_id}: {ends.dead}"
+        status = watch.requeue(
+            connection, one, why, answered=ends.answered, max_attempts=max_attempts
+        )
+    report.lost.append(f"{one.request_id} of challenge {one.challenge_id}: {ends.dead}")
+    if status in ("queued", "failed"):
+        report.requeued.append(one.challenge_id)
+    if ends.refund is not None and not outbox.signs_as(one.requester):
+        report.errors.append(
+            f"request {one.request_id}: only {one.requester} can take its fee back"
+        )
+
+
+def _intent(aivm_inference: str, one: Watched, call: str) -> Intent:
+    return Intent(
+        key=f"reclaim:{one.challenge_id}:{one.request_id}",
+        kind="reclaim",
+        signer=one.requester,
+        to=aivm_inference,
+        data=abi.aivm_inference(call).encode(one.request_id),
+        challenge_id=one.challenge_id,
+    )
+
+
+def _unsent(connection: Connection, chain_id: int) -> list[Intent]:
+    return stored.due(connection, chain_id, "reclaim")
+
+
+def _refundable(
+    engine: Engine, contracts: Contracts, intent: Intent, report: ReclaimReport
+) -> bool:
+    """Whether the fee is still there to be taken back; an intent without a purpose is withdrawn."""
+    request_id = int(intent.key.rsplit(":", 1)[1])
+    if contracts.request(request_id).status not in (CANCELLED, TIMED_OUT):
+        return True
+    with engine.begin() as connection:
+        stored.withdraw(connection, intent.key)
+    report.reclaimed.append(request_id)
+    return False
+
+
+def _report(intent: Intent, outcome: Outcome, report: ReclaimReport) -> None:
+    request_id = int(intent.key.rsplit(":", 1)[1])
+    if outcome.state == "mined":
+        report.reclaimed.append(request_id)
+    elif outcome.state == "pending":
+        report.pending.append(request_id)
+    else:
+        report.errors.append(f"request {request_id}: {outcome.error or outcome.state}")

@@ -1,0 +1,254 @@
+"""A request that ran out of time gives its fee back, and its challenge asks anew, once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+from sqlalchemy import Engine
+
+from lightchallenge_dagster.devnet import network
+from lightchallenge_dagster.devnet.deploy import Deployment
+from lightchallenge_dagster.rules.requests import (
+    CANCELLED,
+    COMMITTED,
+    REQUESTED,
+    REVEALED,
+    TIMED_OUT,
+)
+from lightchallenge_dagster.steps.reclaim import reclaimable
+from tests import builders
+from tests.steps.index_world import open_world
+from tests.steps.money_world import MODEL, PARAMS, Money, users
+
+ALICE, BOB = users("alice", "bob")
+DAY = 86400
+
+
+class Killed(BaseException):
+    """The worker's end."""
+
+
+@pytest.fixture
+def money(database: Engine, devnet: Deployment) -> Iterator[Money]:
+    for world in open_world(database, devnet):
+        yield Money.of(world)
+
+
+def a_requested_challenge(money: Money) -> int:
+    challenge = money.challenge([ALICE, BOB], duration_s=3 * DAY)
+    money.passes(challenge, BOB)
+    money.requested(challenge)
+    return challenge
+
+
+def request_ids(money: Money) -> list[int]:
+    return [
+        int(event.args["requestId"])
+        for event in money.events("aivm_inference", "InferenceRequestedV2")
+    ]
+
+
+def to_stage(money: Money, request_id: int, status: int) -> None:
+    """Let the network go on until the request is in that stage, and then stand still."""
+    for _ in range(20):
+        if money.client.request(request_id).status >= status:
+            break
+        money.network.step()
+    assert money.client.request(request_id).status == status
+    money.follow()
+
+
+def let_it_expire(money: Money) -> None:
+    money.client.travel(2 * 3600)
+    money.follow()
+
+
+@pytest.mark.parametrize(
+    ("stage", "over", "why"),
+    [
+        (REQUESTED, CANCELLED, "nobody committed to it in time"),
+        (COMMITTED, TIMED_OUT, "its answer was not revealed in time"),
+        (REVEALED, TIMED_OUT, "it was not attested in time"),
+    ],
+)
+def test_an_expired_request_is_reclaimed_by_its_stages_call_and_asked_anew(
+    money: Money, stage: int, over: int, why: str
+) -> None:
+    challenge = a_requested_challenge(money)
+    (first,) = request_ids(money)
+    to_stage(money, first, stage)
+    assert reclaimable(money.engine, money.policy.chain_id) == []
+    money.client.travel(301)
+    money.follow()
+    assert reclaimable(money.engine, money.policy.chain_id) == [challenge]
+    assert money.reclaim().lost == []
+    assert reclaimable(money.engine, money.policy.chain_id) == []
+    let_it_expire(money)
+    assert reclaimable(money.engine, money.policy.chain_id) == [challenge]
+    held = money.client.balance(money.requests.worker)
+    report = money.reclaim()
+    assert report.lost == [f"{first} of challenge {challenge}: {why}"]
+    assert (report.requeued, report.reclaimed) == ([challenge], [first])
+    assert money.client.request(first).status == over
+    fee = money.requests.request_fee_wei
+    assert fee * 9 // 10 < money.client.balance(money.requests.worker) - held <= fee
+    job = money.job(challenge)
+    assert (job["status"], job["task_id"], job["attempts"]) == ("queued", None, 0)
+    assert job["last_error"] == f"request {first}: {why}"
+    assert money.work() == [], "nobody is bound to a request that is dead"
+    assert money.request().submitted == [challenge]
+    second = request_ids(money)[-1]
+    proof = money.proof(challenge)
+    assert proof["taskBinding"]["requestId"] == str(second)
+    assert proof["verificationStatus"] == "requested"
+    money.follow()
+    money.answer()
+    money.settle()
+    money.settle()
+    assert money.winners(challenge, [ALICE, BOB]) == [BOB.address]
+    assert len(request_ids(money)) == 2
+    money.follow()
+    money.reclaim()
+    assert money.idle()
+    assert money.proof(challenge)["verificationStatus"] == "finalized"
+    assert money.job(challenge)["status"] == "done"
+
+
+def test_bindings_to_an_expired_request_are_rewritten(money: Money) -> None:
+    challenge = a_requested_challenge(money)
+    money.settle()
+    money.follow()
+    assert money.client.is_bound(challenge, BOB.address)
+    let_it_expire(money)
+    money.reclaim()
+    money.request()
+    money.follow()
+    assert money.work() == [("bind", BOB.address)]
+    money.answer()
+    money.settle()
+    money.settle()
+    assert money.winners(challenge, [ALICE, BOB]) == [BOB.address]
+
+
+def test_a_request_that_lives_is_left_alone_up_to_its_very_deadline(money: Money) -> None:
+    challenge = a_requested_challenge(money)
+    (made,) = request_ids(money)
+    money.client.travel_to(money.client.request(made).commit_deadline)
+    money.follow()
+    report = money.reclaim()
+    assert (report.lost, report.requeued, report.reclaimed) == ([], [], [])
+    assert money.job(challenge)["status"] == "submitted"
+    assert money.request().submitted == []
+    assert len(request_ids(money)) == 1
+
+
+def test_an_answer_that_proves_nothing_is_asked_anew_and_counts_as_an_attempt(
+    money: Money, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(network, "response_for", lambda _: '{"challengeId":"0","verified":true}')
+    money.requests = replace(money.requests, max_attempts=2)
+    challenge = a_requested_challenge(money)
+    money.answer()
+    assert money.job(challenge)["status"] == "done"
+    (first,) = request_ids(money)
+    report = money.reclaim()
+    assert report.lost == [
+        f"{first} of challenge {challenge}: it was answered with another response"
+    ]
+    assert report.reclaimed == [], "the worker has earned the fee"
+    assert (money.job(challenge)["status"], money.job(challenge)["attempts"]) == ("failed", 1)
+    assert money.request().submitted == [challenge]
+    money.follow()
+    money.answer()
+    money.reclaim()
+    job = money.job(challenge)
+    assert (job["status"], job["attempts"]) == ("dead", 2)
+    assert money.request().submitted == []
+    assert len(request_ids(money)) == 2
+
+
+def test_a_fee_comes_back_also_when_the_challenge_is_over(money: Money) -> None:
+    challenge = a_requested_challenge(money)
+    (made,) = request_ids(money)
+    money.client.cancel(ALICE, challenge)
+    let_it_expire(money)
+    report = money.reclaim()
+    assert report.reclaimed == [made]
+    money.dispatch()
+    assert money.job(challenge)["status"] == "canceled"
+    assert money.request().submitted == []
+
+
+def test_a_fee_that_another_wallet_paid_is_named_and_left_to_it(money: Money) -> None:
+    challenge = money.challenge([ALICE, BOB], duration_s=3 * DAY)
+    money.passes(challenge, BOB)
+    stranger = money.world.deployment.admin
+    made = money.client.request_inference(
+        stranger, challenge, BOB.address, model_digest=MODEL, params_hash=PARAMS
+    )
+    builders.insert(
+        money.engine,
+        "public.aivm_jobs",
+        challenge_id=challenge,
+        status="submitted",
+        attempts=0,
+        task_id=money.client.request(made).task_id,
+    )
+    let_it_expire(money)
+    report = money.reclaim()
+    assert report.requeued == [challenge]
+    assert report.errors == [f"request {made}: only {stranger.address} can take its fee back"]
+    assert money.transactions("reclaim") == 0
+    assert money.request().submitted == [challenge]
+    assert reclaimable(money.engine, money.policy.chain_id) in ([], [challenge])
+
+
+def test_a_fee_that_somebody_else_took_back_is_not_asked_for_again(money: Money) -> None:
+    a_requested_challenge(money)
+    (made,) = request_ids(money)
+    let_it_expire(money)
+
+    def die(reached: str, key: str) -> None:
+        if reached == "planned":
+            raise Killed
+
+    money.observe = die
+    with pytest.raises(Killed):
+        money.reclaim()
+    money.observe = lambda _boundary, _key: None
+    money.client.send(money.world.deployment.worker, "aivm_inference", "cancelExpired", made)
+    assert money.reclaim().reclaimed == [made]
+    assert money.transactions("reclaim") == 0
+    assert reclaimable(money.engine, money.policy.chain_id) == []
+
+
+@pytest.mark.parametrize(
+    "boundary",
+    ["planned", "simulated", "signed", "stored", "sent", "broadcast", "receipt", "mined", "noted"],
+)
+def test_a_death_while_reclaiming_gives_one_refund_and_one_new_request(
+    money: Money, boundary: str
+) -> None:
+    challenge = a_requested_challenge(money)
+    (first,) = request_ids(money)
+    let_it_expire(money)
+
+    def die(reached: str, _key: str) -> None:
+        if reached == boundary:
+            raise Killed
+
+    money.observe = die
+    with pytest.raises(Killed):
+        money.reclaim()
+    money.observe = lambda _boundary, _key: None
+    for _ in range(2):
+        money.outbox().resume()
+        money.reclaim()
+        money.request()
+        money.follow()
+    assert money.client.request(first).status == CANCELLED
+    assert len(request_ids(money)) == 2
+    assert money.transactions("reclaim") == 1
+    assert money.job(challenge)["status"] == "submitted"
