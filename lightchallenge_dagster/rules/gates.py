@@ -50,8 +50,8 @@ class DispatchFacts:
 
     ``passed``: its own subject or any staker holds a passing verdict (threshold mode).
     ``provisional_winners``: how many lead its ranking right now (competitive mode).
-    ``end_ts``: when a competition's request goes out, which is its end, or earlier where its ranking
-    has to close before that. ``problem``: why its configuration cannot be read, if so.
+    ``end_ts``: when a competition's request goes out, which is its end, or earlier where its
+    ranking has to close before that. ``problem``: why its configuration cannot be read, if so.
     """
 
     challenge_id: int
