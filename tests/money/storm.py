@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import contextlib
 import random
+import sys
 import time
+import traceback
 from collections import Counter
 from collections.abc import Generator
 from dataclasses import dataclass, field, fields
@@ -117,6 +119,18 @@ def arena(directory: Path) -> Generator[Arena]:
             one.close()
 
 
+class _Node(LyingNode):
+    """Those who ask it may be killed before it has answered."""
+
+    def __init__(self, *arguments: Any, **how: Any) -> None:
+        super().__init__(*arguments, **how)
+        self._server.handle_error = self._gone
+
+    def _gone(self, request: Any, client_address: Any) -> None:
+        if not isinstance(sys.exception(), ConnectionError):
+            traceback.print_exc()
+
+
 class _Storm:
     def __init__(self, arena: Arena, seed: int, *, lying: bool, kills: int | None) -> None:
         self.rng = rng = random.Random(f"money {seed}")
@@ -159,7 +173,7 @@ class _Storm:
 
     def play(self) -> None:
         lies = (
-            LyingNode(
+            _Node(
                 self.anvil.url,
                 self.result.seed,
                 deepest=max(0, self.confirmations - 1),
