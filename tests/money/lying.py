@@ -12,14 +12,14 @@ import socket
 import threading
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Self, cast
-
-import requests
+from urllib.parse import urlsplit
 
 from tests.money.lying_chain import Shaker
-from tests.money.lying_kinds import KINDS, Call, Said, Talk
+from tests.money.lying_kinds import KINDS, SEND, Call, Said, Talk
 
 Rates = Mapping[str, float]
 """Kind of lie -> the share of the requests it fits that it is told to."""
@@ -33,9 +33,9 @@ HANG_S = 30.0
 class LyingNode:
     """JSON-RPC over HTTP in front of ``target``; ``counts`` says how often it lied in what way.
 
-    ``deepest``: how many blocks a reorg replaces at most, which is also how far behind it lags;
-    below ``floor`` it replaces none. May be told to lie otherwise while it serves. One request is
-    answered at a time.
+    ``deepest``: how many blocks a reorg replaces at most; below ``floor`` it replaces none.
+    ``lag``: how many blocks it is behind at most. May be told to lie otherwise while it serves.
+    One request is answered at a time.
     """
 
     def __init__(
@@ -46,11 +46,11 @@ class LyingNode:
         *,
         deepest: int = 2,
         floor: int = 0,
+        lag: int = 8,
     ) -> None:
         self.counts: Counter[str] = Counter()
         self.asked: Counter[str] = Counter()
-        self.chain = Shaker(target, deepest, floor)
-        self._target = target
+        self.chain = Shaker(target, deepest, floor, lag)
         self._seed = seed
         self._rates: dict[str, float] = dict(rates or {})
         self._left: dict[str, int] = {}
@@ -58,8 +58,7 @@ class LyingNode:
         self._talk = Talk(self.chain, self.truth)
         self._turn = threading.Lock()
         self._stopped = threading.Event()
-        self._session = requests.Session()
-        self._session.trust_env = False
+        self._upstream = HTTPConnection(urlsplit(target).netloc, timeout=30)
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
         self._server.daemon_threads = True
         self._thread = threading.Thread(
@@ -85,7 +84,7 @@ class LyingNode:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
-        self._session.close()
+        self._upstream.close()
 
     # ── what to tell ────────────────────────────────────────────────────────────────────
 
@@ -110,10 +109,11 @@ class LyingNode:
 
     def truth(self, calls: Sequence[Call]) -> list[dict[str, Any]]:
         """What the real node says, in the order asked."""
-        body = calls[0] if len(calls) == 1 else list(calls)
-        said = self._session.post(self._target, json=body, timeout=30).json()
+        body = json.dumps(calls[0] if len(calls) == 1 else list(calls))
+        self._upstream.request("POST", "/", body, {"Content-Type": "application/json"})
+        said = json.loads(self._upstream.getresponse().read())
         if isinstance(said, dict):
-            return [said]
+            return [cast("dict[str, Any]", said)]
         by_id = {one["id"]: one for one in said}
         return [by_id[call["id"]] for call in calls]
 
@@ -124,6 +124,9 @@ class LyingNode:
         with self._turn:
             method = calls[0]["method"]
             self.asked[method] += 1
+            for call in calls:
+                if call["method"] == SEND:
+                    self.chain.hash_of(call["params"][0])
             rng = random.Random(f"{self._seed}:{method}:{self.asked[method]}")
             self.chain.between_requests()
             for name in self._shaking(rng):

@@ -26,11 +26,12 @@ class Shaker:
     reorgs, everybody else's are mined again in the same order.
     """
 
-    def __init__(self, target: str, deepest: int, floor: int) -> None:
+    def __init__(self, target: str, deepest: int, floor: int, lag: int) -> None:
         self.ours: dict[str, str] = {}
         self.reorged: list[int] = []
         self.floor = floor
         self._deepest = deepest
+        self._lag = lag
         self._node = Node(target)
         self._later: list[tuple[int, str]] = []
         self._unmined_for = 0
@@ -47,7 +48,7 @@ class Shaker:
 
     def behind(self, rng: random.Random) -> int:
         """A block some way below the head."""
-        return max(0, self.head() - rng.randint(1, max(1, self._deepest)))
+        return max(0, self.head() - rng.randint(1, self._lag))
 
     # ── transactions ────────────────────────────────────────────────────────────────────
 

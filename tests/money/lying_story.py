@@ -1,24 +1,25 @@
-"""One small story behind a lying node: two challenges from the queue to their end, and an oracle.
+"""Small stories behind a lying node: challenges from the queue to their end, and an oracle.
 
-A threshold challenge with two winners, one of them late, and a competition whose best two of four
-win. The oracle looks at the chain without the liar.
+The oracle looks at the chain without the liar.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 
 from lightchallenge_dagster.devnet.client import FINALIZED
 from lightchallenge_dagster.devnet.wallets import Wallet
 from tests import builders
-from tests.money.lying_world import LiedTo, sent_by
+from tests.money.lying_world import LiedTo, Step, sent_by
 from tests.steps.money_world import users
 
 ALICE, BOB, CAROL, DAVE = users("alice", "bob", "carol", "dave")
 EVERYBODY = (ALICE, BOB, CAROL, DAVE)
 ROUNDS = 40
+Look = tuple[str, object, object]
+"""What was looked at, what was found, what is right."""
 
 
 class Stuck(AssertionError):
@@ -27,17 +28,37 @@ class Stuck(AssertionError):
 
 @dataclass(slots=True)
 class Story:
-    """The two challenges, and what was there before."""
+    """Challenges that have ended, who wins them in the end, and what the wallets held before.
+
+    ``late`` winners pass when the others are winners already. ``before_round(n)`` is called before
+    the n-th round of each part of the story.
+    """
 
     money: LiedTo
-    threshold: int
-    competition: int
-    since_block: int
-    balances: dict[str, int]
+    winners: dict[int, list[Wallet]]
+    late: list[tuple[int, Wallet]] = field(default_factory=list[tuple[int, Wallet]])
+    before_round: Callable[[int], None] = field(default=lambda _number: None)
+    since_block: int = 0
+    balances: dict[str, int] = field(default_factory=dict[str, int])
+
+    def __post_init__(self) -> None:
+        deployed = self.money.world.deployment
+        self.since_block = self.money.client.node.block_number()
+        self.balances = {
+            wallet: self.money.client.balance(wallet)
+            for wallet in (deployed.worker_address, deployed.finalizer_address)
+        }
 
     @classmethod
-    def begin(cls, money: LiedTo) -> Story:
-        """Both challenges have ended; the winners of the first moment are known."""
+    def of_one(cls, money: LiedTo) -> Story:
+        """A threshold challenge that Bob has passed."""
+        challenge = money.challenge([ALICE, BOB])
+        money.passes(challenge, BOB)
+        return cls(money, {challenge: [BOB]})
+
+    @classmethod
+    def of_two(cls, money: LiedTo) -> Story:
+        """One that Bob has passed and Carol will pass, and a competition of four that two win."""
         threshold = money.challenge([ALICE, BOB, CAROL])
         competition = money.challenge(EVERYBODY)
         builders.execute(
@@ -52,85 +73,97 @@ class Story:
             money.passes(competition, wallet, score=score, final_when="ends_at", proved=True)
         money.to_end(competition)
         money.closes(competition)
-        deployed = money.world.deployment
-        return cls(
-            money,
-            threshold,
-            competition,
-            money.client.node.block_number(),
-            {
-                wallet: money.client.balance(wallet)
-                for wallet in (deployed.worker_address, deployed.finalizer_address)
-            },
+        winners = {threshold: [BOB, CAROL], competition: [BOB, CAROL]}
+        return cls(money, winners, late=[(threshold, CAROL)])
+
+    # ── its parts ───────────────────────────────────────────────────────────────────────
+
+    def tell(self, *, in_parts: bool = False) -> None:
+        """Play it to the end, however often a step fails; ``in_parts``: only the step it needs."""
+        money, every = self.money, self.money.every_step
+        request = [money.dispatch, money.request] if in_parts else every
+        settle = [money.settle] if in_parts else every
+        finalize = [money.finalize] if in_parts else every
+        early = [
+            (challenge, wallet)
+            for challenge, wallets in self.winners.items()
+            for wallet in wallets
+            if (challenge, wallet) not in self.late
+        ]
+        self.until("every request is made", self._requested, request)
+        self.until("the first winners are bound", lambda: self._bound(early), settle)
+        money.network.run_until_idle()
+        money.follow()
+        self.until("the first winners are marked", lambda: self._won(early), settle)
+        for challenge, wallet in self.late:
+            money.passes(challenge, wallet)
+        self.until("the late winners are marked", lambda: self._won(self.late), settle)
+        for challenge in self.winners:
+            money.to_deadline(challenge)
+        self.until("every challenge is finalized", self._finalized, finalize)
+        self.end()
+
+    def end(self) -> None:
+        """The truth from here on, until nobody would do anything any more."""
+        self.money.node.tell_the_truth()
+        self.before_round = lambda _number: None
+        every = self.money.every_step
+        self.until(
+            "nothing is left to do", lambda: self.money.idle() and not in_flight(self.money), every
         )
 
-    def tell(self) -> None:
-        """Play it to the end, however often a step fails."""
-        money = self.money
-        self._until("both requests are made", lambda: self._requested())
-        money.network.run_until_idle()
-        self._until("the first winners are marked", lambda: self._won(BOB))
-        money.passes(self.threshold, CAROL)
-        self._until("the late winner is marked", lambda: self._won(BOB, CAROL))
-        money.to_deadline(self.threshold)
-        money.to_deadline(self.competition)
-        self._until("both challenges are finalized", self._finalized)
-        money.node.tell_the_truth()
-        self._until("nothing is left to do", lambda: money.idle() and not in_flight(money))
-
-    def _until(self, what: str, so: Callable[[], bool]) -> None:
-        for _ in range(ROUNDS):
+    def until(self, what: str, so: Callable[[], bool], steps: Sequence[Step]) -> None:
+        """Rounds until it is ``so``. Raises ``Stuck``."""
+        for number in range(ROUNDS):
             if so():
                 return
-            self.money.one_round()
+            self.before_round(number)
+            self.money.one_round(steps)
         raise Stuck(
             f"after {ROUNDS} rounds not: {what}; {dict(self.money.node.counts)}; "
             f"{intents(self.money)}; {self.money.failed[-3:]}"
         )
 
     def _requested(self) -> bool:
-        return (
-            self.money.network.node.block_number() > 0
-            and len(builders.rows(self.money.engine, "select from pipeline.inference_requests"))
-            >= 2
-        )
+        query = "select from public.aivm_jobs where status not in ('queued', 'processing')"
+        return len(builders.rows(self.money.engine, query)) == len(self.winners)
 
-    def _won(self, *threshold: Wallet) -> bool:
-        won = self.money.winners
-        return len(won(self.threshold, EVERYBODY)) >= len(threshold) and (
-            len(won(self.competition, EVERYBODY)) >= 2
-        )
+    def _bound(self, wallets: Sequence[tuple[int, Wallet]]) -> bool:
+        return all(self.money.client.is_bound(one, wallet.address) for one, wallet in wallets)
+
+    def _won(self, wallets: Sequence[tuple[int, Wallet]]) -> bool:
+        return all(self.money.client.is_winner(one, wallet.address) for one, wallet in wallets)
 
     def _finalized(self) -> bool:
-        return all(
-            self.money.client.challenge(one).status == FINALIZED
-            for one in (self.threshold, self.competition)
-        )
+        return all(self.money.client.challenge(one).status == FINALIZED for one in self.winners)
 
     # ── the oracle ──────────────────────────────────────────────────────────────────────
 
     def check(self) -> None:
         """Every effect once, the right winners, every coin accounted for, the rows true."""
-        self._check_effects()
-        self._check_wallets()
-        self._check_rows()
+        looks = *self._effects(), *self._wallets(), *self._rows()
+        wrong = [f"{what}: {found}, not {right}" for what, found, right in looks if found != right]
+        if wrong:
+            raise AssertionError("\n".join([*wrong, *intents(self.money)]))
 
-    def _check_effects(self) -> None:
+    def _effects(self) -> Iterator[Look]:
         money, worker = self.money, self.money.world.deployment.worker_address
         requests = money.events("aivm_inference", "InferenceRequestedV2")
-        same("requests", [one.args["requester"].lower() for one in requests], [worker, worker])
-        for challenge in (self.threshold, self.competition):
+        made = [one.args["requester"].lower() for one in requests]
+        yield "requests", made, [worker] * len(self.winners)
+        for challenge, wallets in self.winners.items():
             won = money.winners(challenge, EVERYBODY)
-            same(f"winners of {challenge}", won, [BOB.address, CAROL.address])
+            yield f"winners of {challenge}", won, [one.address for one in wallets]
         marked = Counter(
             (one.args["id"], one.args["participant"].lower())
             for one in money.events("challengepay", "WinnerMarked")
         )
-        same("WinnerMarked", sorted(marked.values()), [1, 1, 1, 1])
+        paid = sum(len(wallets) for wallets in self.winners.values())
+        yield "WinnerMarked", sorted(marked.values()), [1] * paid
         finalized = [one.args["id"] for one in money.events("challengepay", "Finalized")]
-        same("Finalized", sorted(finalized), [self.threshold, self.competition])
+        yield "Finalized", sorted(finalized), sorted(self.winners)
 
-    def _check_wallets(self) -> None:
+    def _wallets(self) -> Iterator[Look]:
         money, deployed = self.money, self.money.world.deployment
         for wallet in (deployed.worker, deployed.finalizer):
             sent = sent_by(money, wallet, self.since_block)
@@ -142,17 +175,17 @@ class Story:
                     wallet=wallet.address,
                 )
             }
-            same("transactions", {one.hash for one in sent}, mined)
+            yield "transactions", {one.hash for one in sent}, mined
             nonces = [one.nonce for one in sent]
-            same("nonces", nonces, list(range(nonces[0], nonces[0] + len(nonces))))
+            yield "nonces", nonces, list(range(nonces[0], nonces[0] + len(nonces)))
             spent = sum(one.fee_wei + (one.value_wei if one.succeeded else 0) for one in sent)
             left = self.balances[wallet.address] - spent
-            same("the wallet", money.client.balance(wallet.address), left)
+            yield "the wallet", money.client.balance(wallet.address), left
 
-    def _check_rows(self) -> None:
+    def _rows(self) -> Iterator[Look]:
         money = self.money
-        same("in flight", in_flight(money), [])
-        for challenge, winners in ((self.threshold, 2), (self.competition, 2)):
+        yield "in flight", in_flight(money), []
+        for challenge, wallets in self.winners.items():
             job, proof = money.job(challenge), money.proof(challenge)
             (request,) = money.world.rows(
                 "select * from pipeline.inference_requests where requester = :worker"
@@ -160,7 +193,7 @@ class Story:
                 worker=money.world.deployment.worker_address,
                 task=job["task_id"],
             )
-            same("the job", (job["status"], job["last_error"]), ("done", None))
+            yield "the job", (job["status"], job["last_error"]), ("done", None)
             expected = {
                 "taskBinding": {
                     "requestId": str(request["request_id"]),
@@ -168,21 +201,16 @@ class Story:
                     "schemaVersion": 1,
                 },
                 "requestTxHash": request["requested_tx"],
-                "proofsSubmitted": winners,
+                "proofsSubmitted": len(wallets),
                 "finalizationAttempted": True,
                 "finalizationSuccess": True,
                 "lastFinalizationError": None,
             }
-            same("the proof", {key: proof.get(key, "missing") for key in expected}, expected)
+            for key, right in expected.items():
+                yield f"{key} of {challenge}", proof.get(key, "missing"), right
             for name in ("bindTxHash", "submitProofTxHash", "finalizeTxHash"):
                 receipt = money.client.node.call("eth_getTransactionReceipt", proof[name])
-                same(name, receipt and receipt["status"], "0x1")
-
-
-def same(what: str, found: object, expected: object) -> None:
-    """As ``assert``, and says what was found."""
-    if found != expected:
-        raise AssertionError(f"{what}: {found!r}, not {expected!r}")
+                yield name, receipt and receipt["status"], "0x1"
 
 
 def in_flight(money: LiedTo) -> list[str]:

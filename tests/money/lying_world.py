@@ -6,7 +6,7 @@ reads before sending, goes through the liar.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
@@ -26,6 +26,7 @@ from tests.steps.index_world import World, open_world
 from tests.steps.money_world import HOUR, Money
 
 CONFIRMATIONS = 3
+Step = Callable[[], Any]
 
 
 def _at_once(_seconds: float) -> None:
@@ -52,7 +53,7 @@ class LiedTo(Money):
         self.honest.follow()
         refresh_plans(self.engine, PlanPolicy(2 * HOUR, 600))
 
-    def attempt(self, step: Callable[[], Any]) -> Any:
+    def attempt(self, step: Step) -> Any:
         """A run: what would make it fail is noted, and the next one has to cope."""
         try:
             return step()
@@ -65,9 +66,14 @@ class LiedTo(Money):
         super().retry_now()
         builders.execute(self.engine, "update pipeline.leases set expires_at = now()")
 
-    def one_round(self) -> None:
-        """What the sensors would launch, once, and the world goes on meanwhile."""
-        for step in (self.dispatch, self.request, self.settle, self.finalize):
+    @property
+    def every_step(self) -> Sequence[Step]:
+        """What the sensors launch."""
+        return self.dispatch, self.request, self.settle, self.finalize
+
+    def one_round(self, steps: Sequence[Step]) -> None:
+        """Each step once; then the world goes on, and whatever waited is due again."""
+        for step in steps:
             self.attempt(step)
         self.follow()
         self.retry_now()
@@ -91,7 +97,7 @@ def lied_to(
             money.policy = replace(
                 money.policy,
                 confirmations=CONFIRMATIONS,
-                receipt_timeout_s=0.3,
+                receipt_timeout_s=0.05,
                 poll_s=0.005,
                 look_again_s=0.05,
             )
