@@ -33,18 +33,20 @@ def dispatch_and_request(
     signers: SignersResource,
     policy: Policy,
 ) -> None:
-    """Queue the challenges whose gate is open, then submit the queue."""
-    from lightchallenge_dagster.steps import dispatch, request
+    """Give up requests that ran out of time, queue what may be requested, submit the queue."""
+    from lightchallenge_dagster.steps import dispatch, reclaim, request
 
     wallets = [signers.worker(), signers.finalizer()]
     with sending(
         context, database, chain, policy, wallets, REQUEST_LEASE, REQUESTS, dry_run=config.dry_run
     ) as at:
+        contracts = chain.contracts()
+        lost = reclaim.reclaim(at.engine, contracts, at.outbox, max_attempts=policy.max_attempts)
         queued = dispatch.dispatch(at.engine, chain.now_ts())
         requested = request.request_inferences(
-            at.engine, chain.contracts(), at.outbox, policy.requests(signers.worker().address)
+            at.engine, contracts, at.outbox, policy.requests(signers.worker().address)
         )
-        at.report(queued, requested)
+        at.report(lost, queued, requested)
 
 
 @op
@@ -105,7 +107,7 @@ def finalize_overdue(
         at.report(finalized)
 
 
-@job(description="Dispatch challenges and submit their AIVM requests.")
+@job(description="Dispatch challenges, submit their AIVM requests, take back fees of lost ones.")
 def request_inferences() -> None:
     """Launched by ``request_sensor``."""
     dispatch_and_request()

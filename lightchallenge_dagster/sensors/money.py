@@ -58,14 +58,15 @@ def finalization_sensor(interval_s: int) -> SensorDefinition:
 
 
 def requests_due(engine: "Engine", now: int, policy: Policy) -> list[str]:
-    """Challenges whose job can be queued, submitted, or ends with its challenge."""
-    from lightchallenge_dagster.steps import cancel_jobs, dispatch, request
+    """Challenges whose job can be queued, submitted, or ends with its challenge; late requests."""
+    from lightchallenge_dagster.steps import cancel_jobs, dispatch, reclaim, request
 
     del policy
     return _named(
         {
             *dispatch.dispatchable(engine, now),
             *request.requestable(engine),
+            *reclaim.reclaimable(engine, now),
             *cancel_jobs.cancelable(engine),
         }
     )

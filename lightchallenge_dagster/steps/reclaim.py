@@ -1,10 +1,10 @@
 """Watch the requests under way; take back the fee of those that ran out of time, and ask anew.
 
 Cancellation and timeouts emit no event (PROTOCOL.md), so the contract is asked about a request that
-takes long, and again when the stage it was in has run out. It is asked about the checkpoint's block, by its
-hash, and judged by that block's time: a node that is behind cannot make a living request look dead.
-What follows from a death is written in one transaction: the request is never bound to again, the
-job is free to ask anew, the fee's reclaim is an intent.
+takes long, and again when the stage it was in has run out. It is asked about the checkpoint's
+block, by its hash, and judged by that block's time: a node that is behind cannot make a living
+request look dead. What follows from a death is written in one transaction: the request is never
+bound to again, the job is free to ask anew, the fee's reclaim is an intent.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from lightchallenge_dagster.storage.outbox import Intent
 from lightchallenge_dagster.storage.watch import Watched
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection, Engine
+    from sqlalchemy import Engine
 
     from lightchallenge_dagster.chain.contracts import Contracts, OnChainRequest
     from lightchallenge_dagster.steps.outbox import Outbox, Outcome
@@ -44,14 +44,14 @@ class ReclaimReport:
     errors: list[str] = field(default_factory=list[str])
 
 
-def reclaimable(engine: Engine, chain_id: int) -> list[int]:
-    """Challenges with a request to look at, or a fee to take back (two cheap queries)."""
+def reclaimable(engine: Engine, chain_now_ts: int) -> list[int]:
+    """Challenges with a request to look at, or a fee to take back (two cheap queries).
+
+    ``chain_now_ts`` is confirmed chain time in epoch seconds.
+    """
     with engine.begin() as connection:
-        now = chain_time.confirmed_now(connection, chain_id)
-        if now is None:
-            return []
-        found = {one.challenge_id for one in watch.watchable(connection, now)}
-        return sorted(found | {i.challenge_id or 0 for i in _unsent(connection, chain_id)})
+        found = {one.challenge_id for one in watch.watchable(connection, chain_now_ts)}
+        return sorted(found | {one.challenge_id or 0 for one in stored.due(connection, "reclaim")})
 
 
 def reclaim(
@@ -65,7 +65,7 @@ def reclaim(
     report = ReclaimReport()
     _watch(engine, contracts, outbox, max_attempts, report)
     with engine.begin() as connection:
-        intents = _unsent(connection, outbox.policy.chain_id)
+        intents = stored.due(connection, "reclaim", outbox.policy.chain_id)
     needed = [one for one in intents if _refundable(engine, contracts, one, report)]
     for intent, outcome in zip(needed, outbox.submit(needed), strict=True):
         _report(intent, outcome, report)
@@ -136,10 +136,6 @@ def _intent(aivm_inference: str, one: Watched, call: str) -> Intent:
         data=abi.aivm_inference(call).encode(one.request_id),
         challenge_id=one.challenge_id,
     )
-
-
-def _unsent(connection: Connection, chain_id: int) -> list[Intent]:
-    return stored.due(connection, chain_id, "reclaim")
 
 
 def _refundable(

@@ -88,7 +88,8 @@ _IN_FLIGHT = text(
 )
 _DUE = text(
     f"select {_INTENT_COLUMNS} from pipeline.intents"  # noqa: S608 — a constant of this module
-    " where chain_id = :chain_id and kind = :kind and status in ('planned', 'refused')"
+    " where chain_id = coalesce(:chain_id, chain_id) and kind = :kind"
+    " and status in ('planned', 'refused')"
     " and coalesce(retry_at, '-infinity') <= now() order by created_at, key"
 )
 _TRANSACTIONS = text("""
@@ -130,8 +131,11 @@ def by_key(connection: Connection, keys: Sequence[str]) -> dict[str, StoredInten
     return {row.key: _stored(row) for row in rows}
 
 
-def due(connection: Connection, chain_id: int, kind: str) -> list[Intent]:
-    """Intents of a kind that were never signed and are to be tried now, the oldest first."""
+def due(connection: Connection, kind: str, chain_id: int | None = None) -> list[Intent]:
+    """Intents of a kind that were never signed and are to be tried now, the oldest first.
+
+    Of one chain, or of whichever the database is about.
+    """
     rows = connection.execute(_DUE, {"chain_id": chain_id, "kind": kind})
     return [_stored(row).intent for row in rows]
 

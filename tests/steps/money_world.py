@@ -211,7 +211,7 @@ class Money:
         return not (
             dispatchable(self.engine, self.now())
             or requestable(self.engine)
-            or reclaimable(self.engine, self.policy.chain_id)
+            or reclaimable(self.engine, self.now())
             or self.unsettled()
             or overdue(self.engine, self.now())
             or advanceable(self.engine)

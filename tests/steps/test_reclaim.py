@@ -79,14 +79,14 @@ def test_an_expired_request_is_reclaimed_by_its_stages_call_and_asked_anew(
     challenge = a_requested_challenge(money)
     (first,) = request_ids(money)
     to_stage(money, first, stage)
-    assert reclaimable(money.engine, money.policy.chain_id) == []
+    assert reclaimable(money.engine, money.now()) == []
     money.client.travel(301)
     money.follow()
-    assert reclaimable(money.engine, money.policy.chain_id) == [challenge]
+    assert reclaimable(money.engine, money.now()) == [challenge]
     assert money.reclaim().lost == []
-    assert reclaimable(money.engine, money.policy.chain_id) == []
+    assert reclaimable(money.engine, money.now()) == []
     let_it_expire(money)
-    assert reclaimable(money.engine, money.policy.chain_id) == [challenge]
+    assert reclaimable(money.engine, money.now()) == [challenge]
     held = money.client.balance(money.requests.worker)
     report = money.reclaim()
     assert report.lost == [f"{first} of challenge {challenge}: {why}"]
@@ -202,7 +202,7 @@ def test_a_fee_that_another_wallet_paid_is_named_and_left_to_it(money: Money) ->
     assert report.errors == [f"request {made}: only {stranger.address} can take its fee back"]
     assert money.transactions("reclaim") == 0
     assert money.request().submitted == [challenge]
-    assert reclaimable(money.engine, money.policy.chain_id) in ([], [challenge])
+    assert reclaimable(money.engine, money.now()) in ([], [challenge])
 
 
 def test_a_fee_that_somebody_else_took_back_is_not_asked_for_again(money: Money) -> None:
@@ -221,7 +221,7 @@ def test_a_fee_that_somebody_else_took_back_is_not_asked_for_again(money: Money)
     money.client.send(money.world.deployment.worker, "aivm_inference", "cancelExpired", made)
     assert money.reclaim().reclaimed == [made]
     assert money.transactions("reclaim") == 0
-    assert reclaimable(money.engine, money.policy.chain_id) == []
+    assert reclaimable(money.engine, money.now()) == []
 
 
 @pytest.mark.parametrize(
