@@ -5,7 +5,7 @@ Evidence is judged and ranked by the real steps, indexed from a real chain, and 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -84,17 +84,26 @@ class Story(Money):
         for partition in rank.pending(self.engine, self.chain_now()):
             rank.rank(self.engine, partition, self.chain_now())
 
+    def steps(self) -> list[Callable[[], object]]:
+        """Every step of the pipeline, each as its sensor would launch it."""
+        return [
+            self.follow,
+            self.judge,
+            self.rank,
+            self.dispatch,
+            self.request,
+            self.reclaim,
+            self.follow,
+            self.settle,
+            self.finalize,
+            self.follow,
+        ]
+
     def round(self) -> None:
-        """Every step once, as its sensor would launch it."""
-        self.follow()
-        self.judge()
-        self.rank()
-        self.dispatch()
-        self.request()
+        """Every step once, and one of the inference network."""
+        for step in self.steps():
+            step()
         self.network.step()
-        self.follow()
-        self.settle()
-        self.finalize()
         self.follow()
 
     def run(self, *, limit: int = 12) -> None:
