@@ -26,6 +26,13 @@ from lightchallenge_dagster.jobs.money import (
     request_inferences,
     settle_winners,
 )
+from lightchallenge_dagster.jobs.ops import (
+    backfill_chain_outcome,
+    backfill_metadata_registry,
+    cancel_terminal_jobs,
+    reset_stuck_jobs,
+    run_aivm_job,
+)
 from lightchallenge_dagster.jobs.upkeep import prune_run_history
 from lightchallenge_dagster.resources.chain import ChainResource
 from lightchallenge_dagster.resources.database import DatabaseResource
@@ -87,6 +94,11 @@ def build_defs(
             request_inferences,
             settle_winners,
             finalize_challenges,
+            run_aivm_job,
+            cancel_terminal_jobs,
+            reset_stuck_jobs,
+            backfill_chain_outcome,
+            backfill_metadata_registry,
             prune_run_history,
         ],
         sensors=[

@@ -99,6 +99,21 @@ def report_metadata(report: Any) -> dict[str, Any]:
     return {"rows_written": sum(values.get(name, 0) for name in _WRITTEN), **shown}
 
 
+def lines_metadata(report: Any) -> dict[str, Any]:
+    """``report_metadata`` of a report whose ``lines`` are dataclasses of one kind: a table."""
+    lines: Sequence[Any] = report.lines
+    shown = {name: one for name, one in report_metadata(report).items() if name != "lines"}
+    if not lines:
+        return shown | {"found": MetadataValue.md("Nothing was found.")}
+    names = [field.name for field in fields(lines[0])]
+    rows = [[getattr(line, name) for name in names] for line in lines[:SHOWN]]
+    columns = [name.replace("_", " ") for name in names]
+    shown["found"] = markdown_table(columns, rows, REASON)
+    if len(lines) > SHOWN:
+        shown["rows_not_shown"] = len(lines) - SHOWN
+    return shown
+
+
 def endpoints_metadata(rpc: Rpc) -> dict[str, Any]:
     """Each endpoint of LCAI_RPC by its label: calls, failures by kind, the range it serves."""
     rows = [

@@ -20,6 +20,12 @@ JOBS = {
     "request_inferences": "dispatch_and_request",
     "settle_winners": "bind_and_prove",
     "finalize_challenges": "finalize_overdue",
+    "run_aivm_job": "run_one_job",
+    "cancel_terminal_jobs": "cancel_jobs_of_ended_challenges",
+    "backfill_chain_outcome": "write_missing_outcomes",
+    "backfill_metadata_registry": "set_missing_uris",
+    "reset_stuck_jobs": "reset_hanging_jobs",
+    "reconcile": "compare_with_chain",
 }
 
 
@@ -34,7 +40,7 @@ class Shop:
     def run(self, job: str, /, **config: Any) -> ExecuteInProcessResult:
         """Run a job; ``config`` is its only op's."""
         definitions = build_defs(Settings(), resource_overrides=self.world.resources)
-        op = JOBS.get(job, f"{job}_op")
+        op = JOBS[job]
         return definitions.resolve_job_def(job).execute_in_process(
             instance=self.instance,
             run_config={"ops": {op: {"config": config}}} if config else None,

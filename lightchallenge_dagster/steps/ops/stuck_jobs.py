@@ -1,0 +1,85 @@
+"""Put jobs back into the queue whose worker is gone, and others when they are asked for by id."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from lightchallenge_dagster.storage import ops
+from lightchallenge_dagster.storage.ops import StuckJob
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection, Engine
+
+_GIVEN_UP = ("failed", "dead")
+
+
+@dataclass(frozen=True, slots=True)
+class ResetLine:
+    """One job: what it ``was``, what it is ``now``, and why."""
+
+    challenge_id: int
+    was: str | None
+    attempts: int
+    now: str | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ResetReport:
+    """Challenges whose job was queued again, and each job that was looked at."""
+
+    reset: list[int] = field(default_factory=list[int])
+    lines: list[ResetLine] = field(default_factory=list[ResetLine])
+
+
+def reset_stuck_jobs(
+    engine: Engine, minutes: float | None, challenge_ids: Sequence[int] = ()
+) -> ResetReport:
+    """Queue the jobs that hang in ``processing``, in one transaction.
+
+    A job hangs when no worker's claim on it lives and nothing was heard of it for ``minutes``; None
+    leaves those alone. Of ``challenge_ids`` also failed and dead jobs are queued, with their
+    attempts forgiven. A job that somebody works on stays, and so does one whose challenge ended.
+    """
+    report = ResetReport()
+    with engine.begin() as connection:
+        found = ops.stuck_jobs(connection, minutes, challenge_ids)
+        for job in found:
+            report.lines.append(
+                _reset(connection, job, asked_for=job.challenge_id in challenge_ids)
+            )
+    known = {job.challenge_id for job in found}
+    report.lines.extend(
+        ResetLine(one, None, 0, None, "it has no job") for one in sorted(set(challenge_ids) - known)
+    )
+    report.reset.extend(
+        one.challenge_id for one in report.lines if one.now == "queued" and one.was != "queued"
+    )
+    return report
+
+
+def _reset(connection: Connection, job: StuckJob, *, asked_for: bool) -> ResetLine:
+    problem = _problem(job, asked_for=asked_for)
+    if problem is not None:
+        return ResetLine(job.challenge_id, job.status, job.attempts, job.status, problem)
+    if job.status in _GIVEN_UP:
+        attempts, note = 0, job.last_error
+        reason = f"asked for; {job.attempts} attempts forgiven"
+    else:
+        attempts = job.attempts
+        reason = f"its worker is gone{f': {job.worker}' if job.worker else ''}"
+        note = reason
+    ops.requeue(connection, job.challenge_id, attempts=attempts, note=note)
+    return ResetLine(job.challenge_id, job.status, attempts, "queued", reason)
+
+
+def _problem(job: StuckJob, *, asked_for: bool) -> str | None:
+    if job.ended and job.status in (*_GIVEN_UP, "processing"):
+        return "its challenge has ended: run cancel_terminal_jobs"
+    if job.status == "processing":
+        return f"a worker is at it: {job.worker}" if job.working else None
+    if job.status in _GIVEN_UP:
+        return None if asked_for else f"it is {job.status}; name its challenge to try it again"
+    return f"it is {job.status}: there is nothing to reset"
