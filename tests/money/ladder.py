@@ -18,8 +18,9 @@ from lightchallenge_dagster.devnet.processes import Anvil, Postgres
 from lightchallenge_dagster.storage.database import connect
 from tests import builders
 from tests.money.hatchery import Hatchery, Life
-from tests.money.oracle import Expected, differences, rows
+from tests.money.oracle import Expected, differences
 from tests.money.worker import Plan, Site
+from tests.money.world import time_passes
 from tests.steps.index_world import open_world
 from tests.steps.money_world import BENCHMARK, Money, users
 
@@ -41,13 +42,11 @@ class Case:
 
     def work(self, **how: object) -> Life:
         """A worker process from its start to its end, or to its death."""
-        return self.ladder.hatchery.run(Plan(self.site(), **how))  # pyright: ignore
+        return self.ladder.hatchery.run(Plan(self.site(), **how))
 
     def time_passes(self) -> None:
         """Leases of the dead run out, and every retry time comes."""
-        connection_url = self.url
-        for statement in _TIME_PASSES:
-            rows(connection_url, statement + " returning 1")
+        time_passes(self.url)
 
     def finish(self) -> Life:
         """Fresh workers bring the world to its end: answered, past the deadline, finalized."""
@@ -61,12 +60,6 @@ class Case:
 
     def differences(self) -> list[str]:
         return differences(self.ladder.client, self.url, self.expected, self.ladder.first_block)
-
-
-_TIME_PASSES = (
-    "update pipeline.leases set expires_at = '-infinity'",
-    "update pipeline.intents set retry_at = now()",
-)
 
 
 @dataclass

@@ -67,6 +67,7 @@ def time_passes(database_url: str) -> None:
     """The leases of the dead run out, and every retry time comes."""
     for statement in (
         "update pipeline.leases set expires_at = '-infinity' returning 1",
+        "update pipeline.job_claims set expires_at = '-infinity' returning 1",
         "update pipeline.intents set retry_at = now() where retry_at is not null returning 1",
     ):
         rows(database_url, statement)
