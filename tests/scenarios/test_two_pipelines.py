@@ -6,7 +6,6 @@ import threading
 from collections.abc import Iterator
 
 import pytest
-from sqlalchemy import Engine
 
 from lightchallenge_dagster.devnet.deploy import Deployment
 from lightchallenge_dagster.devnet.wallets import user
