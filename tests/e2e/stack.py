@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import os
 import secrets
@@ -278,13 +279,27 @@ def is_ticking(stack: Stack) -> bool:
 
 
 def leaks(wanted: Mapping[str, str], places: Iterator[tuple[str, bytes]]) -> list[str]:
-    """``<secret> in <place>`` for each of the secrets in each of the places."""
+    """``<secret> in <place>`` for each of the secrets, in whatever form, in each of the places."""
+    looked_for = {name: forms(value) for name, value in wanted.items()}
     return [
         f"{name} in {place}"
         for place, content in places
-        for name, value in wanted.items()
-        if value.encode() in content
+        for name, shapes in looked_for.items()
+        if any(shape in content for shape in shapes)
     ]
+
+
+def forms(value: str) -> list[bytes]:
+    """A text as it could be written down; 32 bytes of hex also as what a key can be turned into."""
+    shapes = [value.encode(), value.upper().encode()]
+    with contextlib.suppress(ValueError):
+        key = bytes.fromhex(value)
+        if len(key) == 32:
+            encoded = base64.b64encode(key)
+            shapes += [key, repr(key)[2:-1].encode(), str(int.from_bytes(key)).encode()]
+            # In a longer text the last letters of base64 depend on what follows.
+            shapes += [encoded[:40], base64.urlsafe_b64encode(key)[:40]]
+    return shapes
 
 
 def stored(connection: psycopg.Connection[tuple[Any, ...]]) -> Iterator[tuple[str, bytes]]:

@@ -7,6 +7,7 @@ one has happened, the chain's clock is put forward to its end.
 
 from __future__ import annotations
 
+import base64
 import json
 import time
 from collections.abc import Iterator
@@ -284,6 +285,9 @@ def test_no_secret_is_stored_logged_or_shown(stack: Stack) -> None:
     assert len(arguments) >= 3
     found += leaks(stack.secrets, iter(arguments))
     assert sorted(set(found)) == []
+    key = bytes(range(200, 232))
+    for shown in (key.hex(), repr(key), str(int.from_bytes(key)), f"{base64.b64encode(key)!r}"):
+        assert leaks({"a key": key.hex()}, iter([("a text", shown.encode())])), shown
     # The search finds what is there, packed or not: names that Dagster surely stores.
     names = {"a job": "judge_and_rank", "a variable's name": "LCAI_WORKER_PK"}
     places = leaks(names, stored(stack.history))
