@@ -11,8 +11,8 @@ from lightchallenge_dagster.chain.rpc import RpcError, RpcUnavailable
 from lightchallenge_dagster.rules.receipts import Receipt
 from lightchallenge_dagster.steps.sending import free
 from lightchallenge_dagster.steps.sending.desk import Desk, Outcome, State, Tally
-from lightchallenge_dagster.storage import nonces, sending
 from lightchallenge_dagster.storage import outbox as storage
+from lightchallenge_dagster.storage import sending
 from lightchallenge_dagster.storage.outbox import StoredIntent, StoredTransaction
 
 _RECEIPTS_PER_CALL = 100
@@ -142,7 +142,6 @@ def _unmined(
     foreign = free.foreign_transaction(desk, [*txs, latest], head)
     if foreign is not None:
         with desk.engine.begin() as connection:
-            nonces.lock(connection, desk.policy.chain_id, one.intent.signer)
             gone = sending.record_ousted(connection, key, foreign)
         if gone:
             tally.add("ousted")
