@@ -229,7 +229,10 @@ def test_a_global_pause_waits(money: Money) -> None:
     assert money.finalize().finalized == [challenge]
 
 
-@pytest.mark.parametrize("boundary", ["planned", "signed", "stored", "sent", "receipt", "mined"])
+@pytest.mark.parametrize(
+    "boundary",
+    ["planned", "simulated", "signed", "stored", "sent", "broadcast", "receipt", "mined", "noted"],
+)
 def test_a_death_while_finalizing_leaves_one_finalization_and_a_true_row(
     money: Money, boundary: str
 ) -> None:
@@ -253,3 +256,70 @@ def test_a_death_while_finalizing_leaves_one_finalization_and_a_true_row(
     assert proof["finalizationSuccess"] is True
     assert len(proof["finalizeTxHash"]) == 66
     assert money.idle()
+
+
+def test_a_finalization_that_a_reorg_took_out_is_no_success_until_it_is_mined_again(
+    money: Money,
+) -> None:
+    money.policy = replace(money.policy, confirmations=20, receipt_timeout_s=0.1)
+    challenge = money.challenge([ALICE, BOB])
+    money.to_deadline(challenge)
+    call = money.world.rpc.call
+    before = call("evm_snapshot", [])
+    money.finalize()
+    told = money.proof(challenge)
+    assert told["finalizationSuccess"] is True
+    call("evm_revert", [before])
+    call("evm_setAutomine", [False])
+    try:
+        money.finalize()
+        undone = money.proof(challenge)
+        assert undone["finalizationSuccess"] is False
+        assert undone["finalizationAttempted"] is True
+        assert undone["finalizeTxHash"] is None
+        assert "reorg" in undone["lastFinalizationError"]
+    finally:
+        call("evm_setAutomine", [True])
+    call("evm_mine", [])
+    money.finalize()
+    assert money.proof(challenge) == told
+    assert money.transactions("finalize") == 1
+
+
+def test_a_finalization_of_somebody_else_that_a_reorg_took_out_is_no_success(
+    money: Money,
+) -> None:
+    challenge = money.challenge([ALICE, BOB])
+    money.to_deadline(challenge)
+    before = money.world.rpc.call("evm_snapshot", [])
+    money.client.finalize(ALICE, challenge)
+    assert money.finalize().finalized == [challenge]
+    assert money.proof(challenge)["finalizationSuccess"] is True
+    money.world.rpc.call("evm_revert", [before])
+    money.client.pause(challenge)
+    money.retry_now()
+    assert money.finalize().waiting == [challenge]
+    assert money.proof(challenge)["finalizationSuccess"] is False
+    money.client.pause(challenge, False)
+    money.retry_now()
+    assert money.finalize().finalized == [challenge]
+    assert money.proof(challenge)["finalizationSuccess"] is True
+
+
+def test_a_finalization_noted_by_a_run_that_died_is_told_by_the_next_settlement(
+    money: Money,
+) -> None:
+    challenge = money.challenge([ALICE, BOB])
+    money.to_deadline(challenge)
+
+    def die(reached: str, _key: str) -> None:
+        if reached == "mined":
+            raise Killed
+
+    money.observe = die
+    with pytest.raises(Killed):
+        money.finalize()
+    assert "finalizationSuccess" not in money.proof(challenge)
+    money.observe = lambda _boundary, _key: None
+    money.settle()
+    assert money.proof(challenge)["finalizationSuccess"] is True
