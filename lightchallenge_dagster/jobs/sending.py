@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from dagster import Config, OpExecutionContext
 from pydantic import Field
 
+from lightchallenge_dagster.assets import money_views
 from lightchallenge_dagster.assets.catalog import TABLES
 from lightchallenge_dagster.assets.metadata import (
     dry_run_metadata,
@@ -66,7 +67,7 @@ class Sending:
         if self.outbox.dry_run:
             return
         for key in _WRITTEN:
-            shown = table_metadata(self.engine, TABLES[key])
+            shown = table_metadata(self.engine, TABLES[key]) | money_views.SHOWN[key](self.engine)
             self.context.log_event(materialization(key, shown))
 
 
