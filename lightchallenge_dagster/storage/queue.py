@@ -87,6 +87,11 @@ def hold(connection: Connection, one: Claim) -> None:
 
     Raises ``ClaimLost`` when the claim has expired or changed hands.
     """
+    key = {"challenge_id": one.challenge_id, "token": one.token}
+    # The job first, as a claim does: in the other order two workers could wait for each other.
+    connection.execute(
+        text("select 1 from public.aivm_jobs where challenge_id = :challenge_id for update"), key
+    )
     row = connection.execute(
         text("""
             select 1 from pipeline.job_claims
@@ -94,7 +99,7 @@ def hold(connection: Connection, one: Claim) -> None:
                and expires_at > clock_timestamp()
                for update
         """),
-        {"challenge_id": one.challenge_id, "token": one.token},
+        key,
     )
     if row.first() is None:
         raise ClaimLost(

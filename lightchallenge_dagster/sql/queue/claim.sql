@@ -18,6 +18,7 @@ with free as materialized (
     select challenge_id, 1, :worker, clock_timestamp(), clock_timestamp(),
            clock_timestamp() + make_interval(secs => :lease_s)
       from free
+     order by challenge_id  -- as claims are given back, so that nobody waits for each other
     on conflict (challenge_id) do update
        set token = claim.token + 1,
            worker = excluded.worker,
