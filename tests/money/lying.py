@@ -46,7 +46,7 @@ class LyingNode:
         *,
         deepest: int = 2,
         floor: int = 0,
-        lag: int = 8,
+        lag: int = 12,
     ) -> None:
         self.counts: Counter[str] = Counter()
         self.asked: Counter[str] = Counter()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,6 +11,21 @@ from eth_utils.crypto import keccak
 
 from lightchallenge_dagster.devnet.errors import NodeRefused
 from lightchallenge_dagster.devnet.node import Node
+
+_branches = itertools.count(1)
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """What a node still says that has not noticed the last reorg.
+
+    ``head``: its latest block; ``blocks`` those that were replaced, by number; ``receipts`` of the
+    transactions in them.
+    """
+
+    head: int
+    blocks: dict[int, Any]
+    receipts: dict[str, Any]
 
 
 @dataclass(slots=True)
@@ -29,13 +45,13 @@ class Shaker:
     def __init__(self, target: str, deepest: int, floor: int, lag: int) -> None:
         self.ours: dict[str, str] = {}
         self.reorged: list[int] = []
+        self.orphaned: Branch | None = None
         self.floor = floor
         self._deepest = deepest
         self._lag = lag
         self._node = Node(target)
         self._later: list[tuple[int, str]] = []
         self._unmined_for = 0
-        self._branches = 0
 
     def hash_of(self, raw: str) -> str:
         """A raw transaction's hash, which is thereby one of ``ours``."""
@@ -114,11 +130,11 @@ class Shaker:
         ours = [raw for block in blocks for found, raw in block.transactions if found in self.ours]
         if not ours or self._unmined_for:
             return False
-        self._branches += 1
+        self.orphaned = self._branch(head, depth)
         self._node.call("anvil_rollback", depth)
         self._node.call("evm_setAutomine", False)
         # A block of the same content would be the same block.
-        self._node.call("anvil_setCoinbase", f"0x{0xF0 << 144 | self._branches:040x}")
+        self._node.call("anvil_setCoinbase", f"0x{0xF0 << 144 | next(_branches):040x}")
         for block in blocks:
             for found, raw in block.transactions:
                 if found not in self.ours:
@@ -134,6 +150,14 @@ class Shaker:
             self._go_on()
         self.reorged.append(depth)
         return True
+
+    def _branch(self, head: int, depth: int) -> Branch:
+        call = self._node.call
+        numbers = range(head - depth + 1, head + 1)
+        blocks = {one: call("eth_getBlockByNumber", hex(one), False) for one in numbers}
+        hashes = [found for block in blocks.values() for found in block["transactions"]]
+        receipts = {one: call("eth_getTransactionReceipt", one) for one in hashes}
+        return Branch(head, blocks, receipts)
 
     def _block(self, number: int) -> _Block:
         found: dict[str, Any] = self._node.call("eth_getBlockByNumber", hex(number), False)

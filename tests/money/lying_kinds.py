@@ -223,6 +223,19 @@ def _old_head(talk: Talk, call: Call, _true: Any, rng: random.Random) -> Any:
     return said.get("result")
 
 
+def _on_the_orphan(talk: Talk, call: Call, _true: Any, _rng: random.Random) -> Any:
+    """The answer of a node that stopped at the last reorg; the whole request is answered by it."""
+    branch, method, params = talk.chain.orphaned, call["method"], call["params"]
+    if branch is None:
+        return None
+    if method == "eth_blockNumber":
+        return hex(branch.head)
+    if method == RECEIPT:
+        return branch.receipts.get(params[0])
+    number = branch.head if params[0] == "latest" else int(params[0], 16)
+    return NULL if number > branch.head else branch.blocks.get(number)
+
+
 # ── batches ─────────────────────────────────────────────────────────────────────────────
 
 
@@ -280,6 +293,10 @@ _LIST = (
     Kind("receipt_orphaned", _bent((RECEIPT,), _orphaned), 0.5, (RECEIPT,), lasts=2),
     Kind("transaction_unknown", _bent((TRANSACTION,), _null), 0.2, (TRANSACTION,), lasts=4),
     Kind("head_stale", _bent(HEADS, _old_head), 0.06, HEADS, lasts=3),
+    Kind("branch_orphaned", _bent((RECEIPT, *HEADS), _on_the_orphan), 0.2, (RECEIPT, *HEADS),
+         lasts=4),
+    Kind("branch_split", _bent((RECEIPT, HEADS[1]), _on_the_orphan), 0.2, (RECEIPT, HEADS[1]),
+         lasts=4),
     Kind("balance_stale", _bent((BALANCE,), _as_of_before(1)), 0.1, (BALANCE,)),
     Kind("balance_zero", _bent((BALANCE,), _nothing_there), 0.03, (BALANCE,)),
     Kind("calls_stale", _bent((CALL, GAS), _as_of_before(1)), 0.02, (CALL, GAS), lasts=2),

@@ -201,6 +201,7 @@ class Story:
                     "schemaVersion": 1,
                 },
                 "requestTxHash": request["requested_tx"],
+                "verificationStatus": "finalized",
                 "proofsSubmitted": len(wallets),
                 "finalizationAttempted": True,
                 "finalizationSuccess": True,
@@ -209,8 +210,9 @@ class Story:
             for key, right in expected.items():
                 yield f"{key} of {challenge}", proof.get(key, "missing"), right
             for name in ("bindTxHash", "submitProofTxHash", "finalizeTxHash"):
-                receipt = money.client.node.call("eth_getTransactionReceipt", proof[name])
-                yield name, receipt and receipt["status"], "0x1"
+                found = proof.get(name, "0x" + "00" * 32)
+                receipt = money.client.node.call("eth_getTransactionReceipt", found)
+                yield f"{name} {found}", receipt and receipt["status"], "0x1"
 
 
 def in_flight(money: LiedTo) -> list[str]:

@@ -69,7 +69,7 @@ class LiedTo(Money):
     @property
     def every_step(self) -> Sequence[Step]:
         """What the sensors launch."""
-        return self.dispatch, self.request, self.settle, self.finalize
+        return self.dispatch, self.request, self.reclaim, self.settle, self.finalize
 
     def one_round(self, steps: Sequence[Step]) -> None:
         """Each step once; then the world goes on, and whatever waited is due again."""

@@ -7,12 +7,14 @@ from sqlalchemy import Engine
 
 from lightchallenge_dagster.devnet.deploy import Deployment
 from tests.money.lying_kinds import KINDS
-from tests.money.lying_story import Story
-from tests.money.lying_world import lied_to
+from tests.money.lying_story import ALICE, Story
+from tests.money.lying_world import LiedTo, Sent, lied_to, sent_by
 
 LYING_ROUNDS = 2
 COMPANIONS = {
     "receipt_orphaned": ["reorg_moved"],
+    "branch_orphaned": ["reorg_lost"],
+    "branch_split": ["reorg_lost"],
     "transaction_unknown": ["send_taken_nonce_low"],
     "past_count_high": ["send_nonce_low"],
 }
@@ -55,3 +57,97 @@ def test_an_honest_node_tells_the_same_story(database: Engine, devnet: Deploymen
         story.tell()
         story.check()
         assert money.failed == []
+
+
+# ── the dangerous combinations ──────────────────────────────────────────────────────────
+
+
+def request_transactions(money: LiedTo) -> list[Sent]:
+    story_worker = money.world.deployment.worker
+    return [one for one in sent_by(money, story_worker, 0) if one.value_wei]
+
+
+def test_a_request_is_not_signed_anew_while_its_nonce_is_used_and_everything_of_it_is_denied(
+    database: Engine, devnet: Deployment
+) -> None:
+    with lied_to(database, devnet) as money:
+        story = Story.of_one(money)
+        money.node.lie(
+            "send_taken_nonce_low", "receipt_missing", "transaction_unknown", "past_count_high"
+        )
+        for _ in range(8):
+            money.one_round([money.dispatch, money.request])
+        (stored,) = money.world.rows("select * from pipeline.transactions")
+        (intent,) = money.world.rows("select * from pipeline.intents")
+        assert (intent["status"], intent["nonce"]) in [
+            ("signed", stored["nonce"]),
+            ("broadcast", stored["nonce"]),
+        ]
+        assert len(request_transactions(money)) == 1
+        money.node.tell_the_truth()
+        story.tell()
+        story.check()
+
+
+def test_a_request_that_nobody_forwarded_keeps_its_nonce_whatever_is_counted(
+    database: Engine, devnet: Deployment
+) -> None:
+    with lied_to(database, devnet) as money:
+        story = Story.of_one(money)
+        money.node.lie("send_nonce_low", "past_count_high", "mined_high")
+        for _ in range(8):
+            money.one_round([money.dispatch, money.request])
+        nonces = {
+            row["nonce"]
+            for row in money.world.rows(
+                "select * from pipeline.transactions where intent_key like 'request:%'"
+            )
+        }
+        assert len(nonces) == 1
+        assert request_transactions(money) == []
+        money.node.tell_the_truth()
+        story.tell()
+        story.check()
+
+
+def test_a_nonce_that_somebody_else_used_is_given_up_at_depth_and_not_before(
+    database: Engine, devnet: Deployment
+) -> None:
+    with lied_to(database, devnet) as money:
+        story = Story.of_one(money)
+        money.node.lie("send_swallowed")
+        money.dispatch()
+        money.request()
+        worker = money.world.deployment.worker
+        money.client.node.transact(worker, ALICE.address, "0x")
+        money.node.lie("receipt_missing", "transaction_unknown")
+        money.retry_now()
+        money.request()
+        (stored,) = money.world.rows("select * from pipeline.transactions")
+        assert stored["receipt_status"] is None
+        for _ in range(4):
+            money.one_round([money.request])
+        signed = money.world.rows("select * from pipeline.transactions order by nonce")
+        assert [one["receipt_status"] for one in signed] == [-1, None]
+        assert [one["nonce"] for one in signed] == [stored["nonce"], stored["nonce"] + 1]
+        money.node.tell_the_truth()
+        story.tell()
+        assert len(request_transactions(money)) == 1
+
+
+def test_what_a_lost_branch_holds_is_not_final_however_far_the_head_has_gone(
+    database: Engine, devnet: Deployment
+) -> None:
+    with lied_to(database, devnet) as money:
+        story = Story.of_one(money)
+        money.node.lie("reorg_lost", times=1)
+        money.dispatch()
+        money.request()
+        assert money.node.counts["reorg_lost"] == 1
+        assert request_transactions(money) == []
+        money.node.lie("branch_split")
+        for _ in range(3):
+            money.one_round(money.every_step)
+        money.node.tell_the_truth()
+        story.tell()
+        story.check()
