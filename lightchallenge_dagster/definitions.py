@@ -30,6 +30,7 @@ from lightchallenge_dagster.jobs.ops import (
     backfill_chain_outcome,
     backfill_metadata_registry,
     cancel_terminal_jobs,
+    reconcile,
     reset_stuck_jobs,
     run_aivm_job,
 )
@@ -99,6 +100,7 @@ def build_defs(
             reset_stuck_jobs,
             backfill_chain_outcome,
             backfill_metadata_registry,
+            reconcile,
             prune_run_history,
         ],
         sensors=[

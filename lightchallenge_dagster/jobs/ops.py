@@ -31,6 +31,15 @@ from lightchallenge_dagster.storage.rehearsal import rehearsal
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
+#: The tables that reconcile may have written.
+REPAIRED = (
+    "chain_challenges",
+    "chain_winners",
+    "bindings",
+    "inference_requests",
+    "challenges",
+    "aivm_jobs",
+)
 _DRY = "Show what would be done and take every write back. On by default: switch it off to act."
 
 
@@ -62,6 +71,20 @@ class ResetConfig(RepairConfig):
         [],
         description="Reset the jobs of these challenges, and no others; failed and dead ones too.",
     )
+
+
+class ReconcileConfig(Config):
+    """What to compare, and whether to repair. By default it reports and changes nothing."""
+
+    repair: bool = Field(
+        False,
+        description="Repair what needs no transaction: tables computed again from the stored logs, "
+        "flags in proof, missing outcomes, jobs of dead workers. Payments stay with their jobs.",
+    )
+    dry_run: bool = Field(
+        False, description="With repair: do it, show what would be left, and take it back."
+    )
+    challenge_ids: list[int] = Field([], description="Only these challenges; empty for all.")
 
 
 class MetadataConfig(RepairConfig):
@@ -173,6 +196,28 @@ def reset_hanging_jobs(
     _report(context, database, report, ["aivm_jobs"], dry_run=config.dry_run)
 
 
+@op
+def compare_with_chain(
+    context: OpExecutionContext,
+    config: ReconcileConfig,
+    database: DatabaseResource,
+    chain: ChainResource,
+) -> None:
+    """Compare the tables with the chain at the checkpoint's block, and repair when told to."""
+    from lightchallenge_dagster.steps.ops.reconcile import reconcile as step
+
+    report = step(
+        database.engine(),
+        chain.contracts(),
+        chain.index_policy(),
+        challenge_ids=config.challenge_ids or None,
+        repair=config.repair,
+        dry_run=config.dry_run,
+    )
+    changed = config.repair and not config.dry_run
+    _report(context, database, report, REPAIRED, dry_run=not changed)
+
+
 # ── What the ops share ──────────────────────────────────────────────────────────────────────
 
 
@@ -245,3 +290,13 @@ def backfill_metadata_registry() -> None:
 def reset_stuck_jobs() -> None:
     """Launched by hand: the runbook's stuck jobs recovery."""
     reset_hanging_jobs()
+
+
+@job(
+    description="Compare the database with the chain at one block: status, outcome, winners, "
+    "bindings, jobs, proof flags, claims, intents. Reports; with repair: true it mends what needs "
+    "no transaction. It never sends one."
+)
+def reconcile() -> None:
+    """Launched by hand, after a reorg or an incident."""
+    compare_with_chain()

@@ -129,16 +129,18 @@ def terminal_jobs(connection: Connection, challenge_ids: Sequence[int]) -> list[
 
 
 def stuck_jobs(
-    connection: Connection, minutes: float | None, challenge_ids: Sequence[int]
+    connection: Connection,
+    minutes: float | None,
+    challenge_ids: Sequence[int],
+    *,
+    lock: bool = False,
 ) -> list[StuckJob]:
     """Jobs in ``processing`` without a sign of life for ``minutes``, and those of these challenges.
 
-    None for ``minutes``: only the latter. They are locked until the transaction ends.
+    None for ``minutes``: only the latter. ``lock``: nobody changes them until the transaction ends.
     """
-    rows = connection.execute(
-        text(sql.load("ops/stuck_jobs")),
-        {"minutes": minutes, "challenge_ids": list(challenge_ids)},
-    )
+    query = sql.load("ops/stuck_jobs") + ("for update of j" if lock else "")
+    rows = connection.execute(text(query), {"minutes": minutes, "challenge_ids": list(challenge_ids)})
     return [StuckJob(**row) for row in rows.mappings()]
 
 

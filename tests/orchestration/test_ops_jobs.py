@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 from dagster import DagsterInstance
 
+from lightchallenge_dagster.definitions import build_defs
 from lightchallenge_dagster.devnet import wallets
 from lightchallenge_dagster.resources.policy import Policy
 from lightchallenge_dagster.resources.signers import SignersResource
+from lightchallenge_dagster.settings import Settings
 from lightchallenge_dagster.steps import index
 from tests import builders as b
 from tests.orchestration.conftest import World
@@ -475,3 +477,58 @@ def test_a_setting_that_the_registry_job_needs_is_asked_for_by_name(
 ) -> None:
     shop.world.resources.update(change)
     assert says in reason(shop.run("backfill_metadata_registry", dry_run=False))
+
+
+# ── reconcile ───────────────────────────────────────────────────────────────────────────────
+
+
+def test_reconcile_reports_by_default_and_repairs_when_told_without_a_transaction(
+    shop: Shop,
+) -> None:
+    challenge = shop.money.challenge([ANN, BOB])
+    b.execute(shop.world.database, "update public.challenges set status = 'Canceled'")
+
+    shown = nothing_changes(shop, lambda: shop.shown("reconcile"))
+    assert (shown["differences"], shown["left"], shown["by_subject"]) == (1, 1, {"status": 1})
+    (row,) = found(shown)
+    assert (row["challenge id"], row["database"], row["chain"]) == (
+        str(challenge),
+        "canceled",
+        "active",
+    )
+    assert row["state"] == "ours: run with repair"
+
+    shown = nothing_changes(shop, lambda: shop.shown("reconcile", repair=True, dry_run=True))
+    assert found(shown)[0]["state"] == "would be repaired"
+
+    chain = shop.chain()
+    shown = shop.shown("reconcile", repair=True)
+    assert shop.chain() == chain
+    assert shown["left"] == 0
+    assert found(shown)[0]["state"] == "repaired"
+    assert shop.shown("reconcile")["found"] == "Nothing was found."
+
+
+def test_what_strangers_wrote_is_shown_in_tables_as_text(shop: Shop) -> None:
+    b.challenge(shop.world.database, 1001)
+    evil = "<img src=x onerror=alert(1)> [a](javascript:1) | x"
+    job(shop, 1001, "processing", last_error=evil, updated_at=datetime(2026, 1, 1, tzinfo=UTC))
+    b.execute(shop.world.database, "update public.challenges set status = 'Canceled'")
+    shown = shop.shown("cancel_terminal_jobs")["found"]
+    assert "<img" not in shown
+    assert r"\[a\]" in shown, "a link is none"
+    assert len(shown.splitlines()) == 3
+
+
+def test_the_jobs_that_repair_are_dry_runs_unless_told_and_say_so() -> None:
+    definitions = build_defs(Settings())
+    for name in (
+        "cancel_terminal_jobs",
+        "backfill_chain_outcome",
+        "backfill_metadata_registry",
+        "reset_stuck_jobs",
+    ):
+        told = definitions.resolve_job_def(name).description or ""
+        assert "A dry run unless dry_run is switched off." in told, name
+    for name in ("run_aivm_job", "reconcile"):
+        assert definitions.resolve_job_def(name).description

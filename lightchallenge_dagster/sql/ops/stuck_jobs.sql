@@ -14,4 +14,3 @@ select j.challenge_id, j.status, j.attempts, j.updated_at, j.last_error, claim.w
         and greatest(j.updated_at, claim.heartbeat_at)
             < now() - make_interval(secs => 60 * cast(:minutes as double precision)))
  order by j.challenge_id
-   for update of j

@@ -45,7 +45,7 @@ def reset_stuck_jobs(
     """
     report = ResetReport()
     with engine.begin() as connection:
-        found = ops.stuck_jobs(connection, minutes, challenge_ids)
+        found = ops.stuck_jobs(connection, minutes, challenge_ids, lock=True)
         for job in found:
             report.lines.append(
                 _reset(connection, job, asked_for=job.challenge_id in challenge_ids)
