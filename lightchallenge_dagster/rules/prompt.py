@@ -17,6 +17,7 @@ SCHEMA = "lc-aivm-eval-v1"
 SCHEMA_VERSION = 1
 ZERO_HASH = "0x" + "00" * 32
 
+_UINT256_MAX = Decimal(2**256 - 1)
 _HASH = re.compile(r"0x[0-9a-fA-F]{64}")
 
 
@@ -31,10 +32,10 @@ def hash32(value: str | None) -> str:
 
 
 def floored(score: Decimal | None) -> int:
-    """A verdict's score as the contracts take it: floored, never below zero, none is zero."""
+    """A verdict's score as the contracts take it: floored, within a uint256, none is zero."""
     if score is None or not score.is_finite():
         return 0
-    return max(0, int(score.to_integral_value(rounding=ROUND_FLOOR)))
+    return int(min(max(Decimal(0), score), _UINT256_MAX).to_integral_value(rounding=ROUND_FLOOR))
 
 
 @dataclass(frozen=True, slots=True)

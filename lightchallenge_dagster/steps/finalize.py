@@ -128,6 +128,7 @@ def finalize(
             data=abi.challengepay("finalize").encode(challenge_id),
             challenge_id=challenge_id,
         )
+        outbox.reached("waiting", key)
         challenge = contracts.get_challenge(challenge_id)
         if challenge.status == STATUS_ACTIVE:
             _note_undone(engine, challenge_id)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from lightchallenge_dagster.devnet.deploy import Deployment
 from lightchallenge_dagster.devnet.errors import ContractRefused
 from lightchallenge_dagster.devnet.wallets import Wallet
 from lightchallenge_dagster.steps import judge
+from lightchallenge_dagster.steps.settling.state import TRIES
 from tests import builders
 from tests.steps.index_world import open_world
 from tests.steps.money_world import HOUR, Money, users
@@ -680,3 +682,79 @@ def test_batches_that_were_never_signed_are_forgotten_and_sent_ones_never(money:
     assert report.proved == [f"{challenge}:{winners[1].address}"]
     assert builders.rows(money.engine, keys) == []
     assert money.proof(challenge)["proofsSubmitted"] == 2
+
+
+def test_who_was_in_a_batch_that_reverted_on_chain_is_proved_alone(money: Money) -> None:
+    challenge = a_competition(money, {ALICE: 1, BOB: 9, CAROL: 7, DAVE: 5}, top_n=3)
+
+    def win_alone(boundary: str, key: str) -> None:
+        # After it was simulated and signed: now the whole batch has to revert.
+        if boundary == "stored" and ":batch:" in key:
+            money.client.submit_my_proof(CAROL, challenge, _proof_calldata(money, challenge, CAROL))
+
+    money.observe = win_alone
+    report = money.settle()
+    assert report.proved == []
+    assert money.winners(challenge, [BOB, CAROL, DAVE]) == [CAROL.address]
+    money.observe = lambda _boundary, _key: None
+    money.follow()
+    money.retry_now()
+    report = money.settle()
+    assert sorted(report.proved) == sorted(f"{challenge}:{one.address}" for one in (BOB, DAVE))
+    assert len(report.proof_transactions) == 2
+    assert money.proof(challenge)["proofsSubmitted"] == 3
+
+
+def with_verifier(money: Money, code: str) -> str:
+    """A contract of somebody else's making."""
+    address = "0x" + "bad0" * 10
+    money.world.rpc.call("anvil_setCode", [address, code])
+    return address
+
+
+def test_a_verifier_that_never_ends_stops_its_own_challenge_only(money: Money) -> None:
+    endless = with_verifier(money, "0x5b600056")  # back to the start, for ever
+    poisoned = money.challenge([ALICE, BOB], verifier=endless)
+    good = money.challenge([ALICE, CAROL])
+    money.passes(poisoned, BOB)
+    money.passes(good, CAROL)
+    assert money.dispatch().queued == [poisoned, good]
+    money.request()
+    money.follow()
+    money.settle()
+    money.answer()
+    report = money.settle()
+    assert report.proved == [f"{good}:{CAROL.address}"]
+    assert [one.split(": ")[0] for one in [*report.waiting, *report.refused]] == [
+        f"{poisoned}:{BOB.address}"
+    ]
+    assert [name for name, _ in money.work()] == []
+
+
+def test_a_verifier_that_changes_its_mind_costs_a_few_transactions_and_no_more(
+    money: Money,
+) -> None:
+    # True while nobody pays for gas, as in a call; false in a transaction.
+    fickle = with_verifier(money, "0x3a1560005260206000f3")
+    challenge = money.challenge([ALICE, BOB], verifier=fickle)
+    money.passes(challenge, BOB)
+    money.requested(challenge)
+    money.settle()
+    money.answer()
+    for _ in range(TRIES + 3):
+        assert money.settle().proved == []
+        money.follow()
+        money.retry_now()
+    assert money.transactions("proof") == TRIES
+    assert money.work() == []
+
+
+def test_a_score_beyond_every_number_of_the_chain_is_proved_with_the_largest(
+    money: Money,
+) -> None:
+    challenge = money.challenge([ALICE, BOB])
+    money.passes(challenge, BOB, score=Decimal("1e90"))
+    money.requested(challenge)
+    money.settle()
+    money.answer()
+    assert money.settle().proved == [f"{challenge}:{BOB.address}"]

@@ -137,6 +137,8 @@ def _still_needed(
 
     The tables lag behind the chain by its confirmations.
     """
+    # A hundred challenges take longer than a lease: whoever watches has to hear of it.
+    outbox.reached("waiting", f"bind:{challenge_id}")
     subjects = [intent.subject or "" for intent in intents]
     standing = contracts.standing(challenge_id, subjects)
     bindings = contracts.bindings(challenge_id, subjects)

@@ -17,6 +17,7 @@ from lightchallenge_dagster.chain.contracts import (
     CallReverted,
     NotAContract,
 )
+from lightchallenge_dagster.chain.rpc import RpcError, RpcUnavailable
 from lightchallenge_dagster.rules.gates import proof_window
 from lightchallenge_dagster.rules.prompt import SCHEMA_VERSION, hash32
 from lightchallenge_dagster.rules.proof import Proof, expected_response_hash
@@ -141,7 +142,11 @@ def _verified(
     found: Sequence[Ready],
     report: SettleReport,
 ) -> list[Ready]:
-    """Those that the challenge's own verifier accepts."""
+    """Those that the challenge's own verifier accepts.
+
+    Whoever creates a challenge chooses its verifier. One that breaks or never ends its work stops
+    the proofs of this challenge, and of no other.
+    """
     try:
         accepted = contracts.verify_each(
             verifier, challenge_id, {one.subject: one.proof for one in found}
@@ -150,6 +155,12 @@ def _verified(
         for one in found:
             outbox.refuse(one.intent, str(error))
             report.refused.append(f"{wallet_name(challenge_id, one.subject)}: {error}")
+        return []
+    except (RpcError, RpcUnavailable) as error:
+        if isinstance(error, RpcUnavailable) and verifier == contracts.addresses.poi_verifier:
+            raise
+        outbox.hold([one.intent for one in found], f"its verifier {verifier}: {error}")
+        report.waiting.extend(f"{wallet_name(challenge_id, one.subject)}: {error}" for one in found)
         return []
     for one in found:
         if not accepted[one.subject]:

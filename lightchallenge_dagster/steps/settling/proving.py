@@ -77,12 +77,28 @@ def _groups(
         subjects = due.get(one.challenge_id)
         if not subjects or one.request is None:
             continue
+        # A hundred challenges take longer than a lease: whoever watches has to hear of it.
+        outbox.reached("waiting", f"proof:{one.challenge_id}")
         found = preflight(state, contracts, outbox, one, one.request, subjects, policy, report)
-        groups[one.challenge_id] = _cut(contracts, outbox, one.challenge_id, found, policy)
+        groups[one.challenge_id] = _cut(state, contracts, outbox, one.challenge_id, found, policy)
     return groups
 
 
 def _cut(
+    state: State,
+    contracts: Contracts,
+    outbox: Outbox,
+    challenge_id: int,
+    found: Sequence[Ready],
+    policy: SettlePolicy,
+) -> list[list[Ready]]:
+    """The proofs as transactions: in batches, except where one has spoiled a batch before."""
+    alone = [one for one in found if state.alone(challenge_id, one.subject)]
+    together = [one for one in found if one not in alone]
+    return [[one] for one in alone] + _batches(contracts, outbox, challenge_id, together, policy)
+
+
+def _batches(
     contracts: Contracts,
     outbox: Outbox,
     challenge_id: int,

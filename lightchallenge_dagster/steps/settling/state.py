@@ -25,6 +25,10 @@ Action = Literal["clear", "bind", "proof"]
 #: So close to the proof deadline, in seconds, winners no longer wait for a loser to be unbound.
 URGENT_S = 600
 
+#: A verifier that accepts a proof when it is asked, and not when it is paid for, is asked no more
+#: often than this: each time costs gas.
+TRIES = 10
+
 
 @dataclass(frozen=True, slots=True)
 class Work:
@@ -221,12 +225,10 @@ class State:
 
     def provable(self, challenge_id: int, subject: str) -> bool:
         """Whether a proof may be sent: none is on its way or done, and none is to wait."""
-        covering = [
-            attempt
-            for attempt in self.attempts.get(challenge_id, ())
-            if attempt.intent.kind == "proof" and subject in proved_subjects(attempt)
-        ]
+        covering = self._covering(challenge_id, subject)
         if any(attempt.waiting for attempt in covering):
+            return False
+        if sum(attempt.signed for attempt in covering) >= TRIES:
             return False
         unseen = [attempt for attempt in covering if attempt.unseen(self.indexed_to)]
         if not unseen:
@@ -236,6 +238,21 @@ class State:
         # Mined, and the subject is known to have been refused in it: it may be tried again.
         single = [attempt for attempt in covering if attempt.subject == subject]
         return bool(single) and single[-1].last_error is not None and not single[-1].failing
+
+    def alone(self, challenge_id: int, subject: str) -> bool:
+        """Whether the subject's proof goes out by itself: a batch with it reverted on chain."""
+        return any(
+            attempt.spent and attempt.subject is None
+            for attempt in self._covering(challenge_id, subject)
+        )
+
+    def _covering(self, challenge_id: int, subject: str) -> list[Attempt]:
+        """The attempts at a proof of the subject, in batches or alone, the oldest first."""
+        return [
+            attempt
+            for attempt in self.attempts.get(challenge_id, ())
+            if attempt.intent.kind == "proof" and subject in proved_subjects(attempt)
+        ]
 
 
 def answers(request: Request, challenge_id: int) -> bool:
