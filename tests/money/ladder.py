@@ -7,9 +7,9 @@ over and over: the chain is set back, the database is a copy.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from lightchallenge_dagster.devnet.client import Client
 from lightchallenge_dagster.devnet.deploy import Deployment
@@ -26,7 +26,13 @@ from tests.steps.money_world import BENCHMARK, Money, users
 
 ALICE, BOB, CAROL, DAVE, ERIN, FRANK = users("alice", "bob", "carol", "dave", "erin", "frank")
 
-RUNGS = ("request", "bind", "proof", "finalize")
+RUNGS = {
+    "request": None, "bind": "request", "reclaim": "bind", "proof": "bind", "finalize": "proof",
+}  # fmt: skip
+"""Rung -> the one below it."""
+
+EXPIRED_S = 11 * 60
+"""The network commits to a request within ten minutes, or never."""
 
 
 @dataclass
@@ -62,6 +68,18 @@ class Case:
         return differences(self.ladder.client, self.url, self.expected, self.ladder.first_block)
 
 
+def _database(rung: str) -> str:
+    return f"money_rung_{rung}"
+
+
+def _path(rung: str) -> list[str]:
+    """The rungs from the ground to this one."""
+    path = [rung]
+    while (below := RUNGS[path[0]]) is not None:
+        path.insert(0, below)
+    return path
+
+
 @dataclass
 class Ladder:
     """The world and its rungs; climbs as far as it is asked to."""
@@ -76,7 +94,10 @@ class Ladder:
     first_block: int = 0
     deadline: int = 0
     expected: list[Expected] = field(default_factory=list[Expected])
-    _rungs: list[str] = field(default_factory=list[str])  # snapshots, lowest first
+    # (rung, snapshot, what is expected from there), lowest first
+    _pile: list[tuple[str, str, list[Expected]]] = field(
+        default_factory=list[tuple[str, str, list[Expected]]]
+    )
     _names: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
     def __post_init__(self) -> None:
@@ -86,9 +107,9 @@ class Ladder:
     @contextmanager
     def case(self, rung: str) -> Generator[Case]:
         """A world of one's own at that rung."""
-        self._to(RUNGS.index(rung))
+        self._to(rung)
         name = f"money_case_{next(self._names)}"
-        url = self.postgres.create(name, template=self._database(RUNGS.index(rung)))
+        url = self.postgres.create(name, template=_database(rung))
         try:
             yield Case(self, url, list(self.expected))
         finally:
@@ -104,48 +125,47 @@ class Ladder:
             self.hatchery.warm(Plan(case.site()))
 
     def close(self) -> None:
-        for rung in range(len(RUNGS)):
-            self.postgres.drop(self._database(rung))
+        for rung in RUNGS:
+            self.postgres.drop(_database(rung))
 
-    def _database(self, rung: int) -> str:
-        return f"money_rung_{rung}"
-
-    def _to(self, rung: int) -> None:
+    def _to(self, rung: str) -> None:
         """Set the chain to that rung, climbing where nobody has been yet."""
-        climbs: list[Callable[[Money], None]] = [
-            self._create, self._request, self._bind, self._prove,
-        ]  # fmt: skip
-        if rung < len(self._rungs):
-            # Snapshots are a pile: going back to one forgets those above it.
-            self.anvil.revert(self._rungs[rung])
-            del self._rungs[rung:]
-            self._keep()
-        elif self._rungs:
-            self.anvil.revert(self._rungs[-1])
-            del self._rungs[-1]
-            self._keep()
-        while len(self._rungs) <= rung:
-            at = len(self._rungs)
-            name = self._database(at)
+        path = _path(rung)
+        # Snapshots are a pile: going back to one forgets those above it.
+        while self._pile and self._pile[-1][0] not in path:
+            self._pile.pop()
+        if self._pile:
+            at, snapshot, self.expected = self._pile.pop()
+            self.anvil.revert(snapshot)
+            self._keep(at)
+        for at in path[len(self._pile) :]:
+            below, name = RUNGS[at], _database(at)
             self.postgres.drop(name)
-            url = self.postgres.create(
-                name, template=self._database(at - 1) if at else self.template
-            )
-            engine = connect(url)
+            template = self.template if below is None else _database(below)
+            engine = connect(self.postgres.create(name, template=template))
             try:
                 for world in open_world(engine, self.deployment):
-                    climbs[at](Money.of(world))
+                    self._climb(at, Money.of(world))
             finally:
                 engine.dispose()
-            self._keep()
+            self._keep(at)
 
-    def _keep(self) -> None:
+    def _keep(self, rung: str) -> None:
         # anvil keeps states by block hash: no two cases may mine equal blocks.
         self.anvil.rpc("anvil_setCoinbase", f"0x{next(self._names):040x}")
         self.anvil.resume_clock()
-        self._rungs.append(self.anvil.snapshot())
+        self._pile.append((rung, self.anvil.snapshot(), list(self.expected)))
 
     # ── the climb ──
+
+    def _climb(self, rung: str, money: Money) -> None:
+        {
+            "request": self._create,
+            "bind": self._request,
+            "reclaim": self._expire,
+            "proof": self._bind,
+            "finalize": self._prove,
+        }[rung](money)
 
     def _create(self, money: Money) -> None:
         """A competition that has ended (three of four win), and a threshold challenge (one wins).
@@ -190,6 +210,14 @@ class Ladder:
         self.expected[0] = Expected(
             race.challenge_id, race.winners, cleared=frozenset({ALICE.address})
         )
+
+    def _expire(self, money: Money) -> None:
+        """Winners bound, and then nobody answered in time: another request, other bindings."""
+        assert len(money.settle().bound) == 4
+        money.follow()
+        self.client.travel(EXPIRED_S)
+        money.follow()
+        self.expected = [replace(one, requests=2, reclaims=1, bindings=2) for one in self.expected]
 
     def _bind(self, money: Money) -> None:
         """Winners bound, the loser's binding cleared, the request answered."""

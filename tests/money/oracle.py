@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import psycopg
@@ -19,6 +19,7 @@ from lightchallenge_dagster.devnet import abi
 from lightchallenge_dagster.devnet.client import FINALIZED, Client
 from lightchallenge_dagster.devnet.deploy import CONTRACTS
 
+ANSWERED, CANCELLED, TIMED_OUT = 4, 5, 6
 FUNCTIONS = {
     "requestInferenceV2": "request",
     "recordBinding": "bind",
@@ -36,7 +37,7 @@ FUNCTIONS = {
 class Expected:
     """What one challenge comes to: ``requests`` paid, ``reclaims`` of them given back.
 
-    ``winners`` and ``cleared`` are wallets (lowercase).
+    ``winners`` and ``cleared`` are wallets (lowercase); each winner was bound ``bindings`` times.
     """
 
     challenge_id: int
@@ -44,6 +45,7 @@ class Expected:
     cleared: frozenset[str] = frozenset()
     requests: int = 1
     reclaims: int = 0
+    bindings: int = 1
     finalized: bool = True
 
 
@@ -121,9 +123,10 @@ def read_chain(client: Client, from_block: int) -> Chain:
                 value_wei=int(tx["value"], 16),
             )
         )
+    requester = client.deployment.worker_address
     for event in client.events(from_block=from_block):
         args = event.args
-        if event.name == "InferenceRequestedV2":
+        if event.name == "InferenceRequestedV2" and args["requester"] == requester:
             request_id = int(args["requestId"])
             challenge_id = prompts.get(args["promptId"], 0)
             chain.requests.setdefault(challenge_id, []).append(
@@ -144,6 +147,15 @@ def read_chain(client: Client, from_block: int) -> Chain:
             chain.unproved[args["id"], args["participant"]] += 1
         elif event.name == "Finalized":
             chain.finalized[args["id"]] += 1
+    challenge_of = {
+        one["request_id"]: challenge_id for challenge_id, of in chain.requests.items() for one in of
+    }
+    chain.sent = [
+        replace(one, challenge_id=challenge_of.get(-(one.challenge_id or 0)))
+        if one.kind == "reclaim"
+        else one
+        for one in chain.sent
+    ]
     return chain
 
 
@@ -161,7 +173,10 @@ def _prompts(client: Client) -> dict[str, int]:
 def _meaning(
     client: Client, tx: Mapping[str, Any], prompts: Mapping[str, int]
 ) -> tuple[str, int | None, str | None]:
-    """Kind, challenge and subject of a transaction, from its call data."""
+    """Kind, challenge and subject of a transaction, from its call data.
+
+    A reclaim names its request only: that is minus the challenge here.
+    """
     to, data = (tx.get("to") or "").lower(), str(tx["input"])
     for role, name in CONTRACTS.items():
         if client.address(role) != to:
@@ -176,7 +191,7 @@ def _meaning(
             if kind == "request":
                 return kind, prompts.get("0x" + values[2].hex()), None
             if kind == "reclaim":
-                return kind, None, None
+                return kind, -int(values[0]), None
             subject = values[1].lower() if kind in ("bind", "clear", "proof") else None
             return kind, int(values[0]), subject
     return "other", None, None
@@ -222,6 +237,14 @@ def _effects(client: Client, chain: Chain, one: Expected, *, exactly: bool) -> l
 
     want("requests paid", len(chain.requests.get(number, [])), one.requests)
     want("request transactions", len(chain.of("request", number)), one.requests)
+    want("reclaim transactions", len(chain.of("reclaim", number)), one.reclaims)
+    stages = [client.request(made["request_id"]).status for made in chain.requests.get(number, [])]
+    want(
+        "requests given back",
+        sum(stage in (CANCELLED, TIMED_OUT) for stage in stages),
+        one.reclaims,
+    )
+    want("requests answered", stages.count(ANSWERED), one.requests - one.reclaims)
     marked = {subject: count for (id_, subject), count in chain.marked.items() if id_ == number}
     want("winners marked", marked, dict.fromkeys(one.winners, 1))
     unproved = {s: count for (id_, s), count in chain.unproved.items() if id_ == number}
@@ -231,8 +254,7 @@ def _effects(client: Client, chain: Chain, one: Expected, *, exactly: bool) -> l
     want("still bound", {s for s in bound if client.is_bound(number, s)}, set(one.winners))
     if exactly:
         ours = Counter(sent.subject for sent in chain.of("bind", number))
-        per_request = one.requests - one.reclaims if one.winners else 0
-        want("bindings sent", ours, Counter(dict.fromkeys(one.winners, per_request)))
+        want("bindings sent", ours, Counter(dict.fromkeys(one.winners, one.bindings)))
         clears = Counter(sent.subject for sent in chain.of("clear", number))
         want("bindings cleared", clears, Counter(dict.fromkeys(one.cleared, 1)))
     want("finalized", chain.finalized[number], int(one.finalized))

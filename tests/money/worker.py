@@ -32,6 +32,7 @@ from lightchallenge_dagster.steps.finalize import FinalizePolicy, finalize, over
 from lightchallenge_dagster.steps.index import IndexPolicy
 from lightchallenge_dagster.steps.outbox import Outbox, OutboxPolicy, advanceable
 from lightchallenge_dagster.steps.plan import PlanPolicy, refresh_plans
+from lightchallenge_dagster.steps.reclaim import reclaim, reclaimable
 from lightchallenge_dagster.steps.request import RequestPolicy, request_inferences, requestable
 from lightchallenge_dagster.steps.settle import SettlePolicy, settle, unsettled
 from lightchallenge_dagster.storage.database import connect
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
 
 Tell = Callable[[Mapping[str, Any]], None]
 
-STEPS = ("follow", "dispatch", "request", "settle", "finalize")
+STEPS = ("follow", "reclaim", "dispatch", "request", "settle", "finalize")
 ROLES = (
     "challengepay",
     "treasury",
@@ -212,6 +213,9 @@ class Workplace:
         )
         refresh_plans(self.engine, PlanPolicy(self.plan.site.competitive_margin_s, 600))
 
+    def reclaim(self) -> None:
+        reclaim(self.engine, self.contracts, self.outbox)
+
     def dispatch(self) -> None:
         dispatch(self.engine, self.now())
 
@@ -235,6 +239,7 @@ class Workplace:
             "cancelable": cancel_jobs.cancelable(self.engine),
             "dispatchable": dispatchable(self.engine, now),
             "requestable": requestable(self.engine),
+            "reclaimable": reclaimable(self.engine, now),
             "unsettled": [f"{one.action} {one.subject}" for one in unsettled(self.engine, now)],
             "overdue": overdue(self.engine, now),
         }
@@ -269,7 +274,9 @@ def live(plan: Plan, tell: Tell) -> None:
 
 
 def _due(place: Workplace, troubles: list[str]) -> dict[str, Any]:
+    """What is left to do, with what the round itself has done taken in."""
     try:
+        place.follow()
         return place.due()
     except LightChallengeError as error:
         troubles.append(f"due: {type(error).__name__}: {error}"[:300])
