@@ -19,8 +19,8 @@ _branches = itertools.count(1)
 class Branch:
     """What a node still says that has not noticed the last reorg.
 
-    ``head``: its latest block; ``blocks`` those that were replaced, by number; ``receipts`` of the
-    transactions in them.
+    ``head``: its latest block; ``blocks`` those that were replaced, by number, with their
+    transactions; ``receipts`` of these.
     """
 
     head: int
@@ -154,8 +154,8 @@ class Shaker:
     def _branch(self, head: int, depth: int) -> Branch:
         call = self._node.call
         numbers = range(head - depth + 1, head + 1)
-        blocks = {one: call("eth_getBlockByNumber", hex(one), False) for one in numbers}
-        hashes = [found for block in blocks.values() for found in block["transactions"]]
+        blocks = {one: call("eth_getBlockByNumber", hex(one), True) for one in numbers}
+        hashes = [found["hash"] for block in blocks.values() for found in block["transactions"]]
         receipts = {one: call("eth_getTransactionReceipt", one) for one in hashes}
         return Branch(head, blocks, receipts)
 

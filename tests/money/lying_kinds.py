@@ -233,7 +233,12 @@ def _on_the_orphan(talk: Talk, call: Call, _true: Any, _rng: random.Random) -> A
     if method == RECEIPT:
         return branch.receipts.get(params[0])
     number = branch.head if params[0] == "latest" else int(params[0], 16)
-    return NULL if number > branch.head else branch.blocks.get(number)
+    if number > branch.head:
+        return NULL
+    block = branch.blocks.get(number)
+    if block is None or params[1]:
+        return block
+    return block | {"transactions": [one["hash"] for one in block["transactions"]]}
 
 
 # ── batches ─────────────────────────────────────────────────────────────────────────────
@@ -293,9 +298,9 @@ _LIST = (
     Kind("receipt_orphaned", _bent((RECEIPT,), _orphaned), 0.5, (RECEIPT,), lasts=2),
     Kind("transaction_unknown", _bent((TRANSACTION,), _null), 0.2, (TRANSACTION,), lasts=4),
     Kind("head_stale", _bent(HEADS, _old_head), 0.06, HEADS, lasts=3),
-    Kind("branch_orphaned", _bent((RECEIPT, *HEADS), _on_the_orphan), 0.2, (RECEIPT, *HEADS),
+    Kind("branch_orphaned", _bent((RECEIPT, *HEADS), _on_the_orphan), 0.02, (RECEIPT, *HEADS),
          lasts=4),
-    Kind("branch_split", _bent((RECEIPT, HEADS[1]), _on_the_orphan), 0.2, (RECEIPT, HEADS[1]),
+    Kind("branch_split", _bent((RECEIPT, *HEADS), _on_the_orphan), 0.05, (RECEIPT, HEADS[1]),
          lasts=4),
     Kind("balance_stale", _bent((BALANCE,), _as_of_before(1)), 0.1, (BALANCE,)),
     Kind("balance_zero", _bent((BALANCE,), _nothing_there), 0.03, (BALANCE,)),

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from lightchallenge_dagster.devnet.client import FINALIZED
 from lightchallenge_dagster.devnet.wallets import Wallet
 from tests import builders
-from tests.money.lying_world import LiedTo, Step, sent_by
+from tests.money.lying_world import EVERY_STEP, LiedTo, Step, sent_by
 from tests.steps.money_world import users
 
 ALICE, BOB, CAROL, DAVE = users("alice", "bob", "carol", "dave")
@@ -80,10 +80,10 @@ class Story:
 
     def tell(self, *, in_parts: bool = False) -> None:
         """Play it to the end, however often a step fails; ``in_parts``: only the step it needs."""
-        money, every = self.money, self.money.every_step
-        request = [money.dispatch, money.request] if in_parts else every
-        settle = [money.settle] if in_parts else every
-        finalize = [money.finalize] if in_parts else every
+        money = self.money
+        request: Sequence[Step] = ("dispatch", "request") if in_parts else EVERY_STEP
+        settle: Sequence[Step] = ("settle",) if in_parts else EVERY_STEP
+        finalize: Sequence[Step] = ("finalize",) if in_parts else EVERY_STEP
         early = [
             (challenge, wallet)
             for challenge, wallets in self.winners.items()
@@ -107,12 +107,10 @@ class Story:
         """The truth from here on, until nobody would do anything any more."""
         self.money.node.tell_the_truth()
         self.before_round = lambda _number: None
-        every = self.money.every_step
-        self.until(
-            "nothing is left to do", lambda: self.money.idle() and not in_flight(self.money), every
-        )
+        money = self.money
+        self.until("nothing is left to do", lambda: money.idle() and not in_flight(money))
 
-    def until(self, what: str, so: Callable[[], bool], steps: Sequence[Step]) -> None:
+    def until(self, what: str, so: Callable[[], bool], steps: Sequence[Step] = EVERY_STEP) -> None:
         """Rounds until it is ``so``. Raises ``Stuck``."""
         for number in range(ROUNDS):
             if so():
@@ -210,7 +208,7 @@ class Story:
             for key, right in expected.items():
                 yield f"{key} of {challenge}", proof.get(key, "missing"), right
             for name in ("bindTxHash", "submitProofTxHash", "finalizeTxHash"):
-                found = proof.get(name, "0x" + "00" * 32)
+                found = proof.get(name) or "0x" + "00" * 32
                 receipt = money.client.node.call("eth_getTransactionReceipt", found)
                 yield f"{name} {found}", receipt and receipt["status"], "0x1"
 

@@ -6,16 +6,18 @@ reads before sending, goes through the liar.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any, cast
+from typing import Literal, cast
 
 from sqlalchemy import Engine
 
 from lightchallenge_dagster.chain.contracts import Contracts
 from lightchallenge_dagster.chain.failures import RpcError
 from lightchallenge_dagster.chain.rpc import Rpc
+from lightchallenge_dagster.devnet.client import Client
 from lightchallenge_dagster.devnet.deploy import Deployment
 from lightchallenge_dagster.devnet.wallets import Wallet
 from lightchallenge_dagster.errors import TransientError
@@ -26,7 +28,8 @@ from tests.steps.index_world import World, open_world
 from tests.steps.money_world import HOUR, Money
 
 CONFIRMATIONS = 3
-Step = Callable[[], Any]
+Step = Literal["dispatch", "request", "reclaim", "settle", "finalize"]
+EVERY_STEP: Sequence[Step] = ("dispatch", "request", "reclaim", "settle", "finalize")
 
 
 def _at_once(_seconds: float) -> None:
@@ -45,6 +48,8 @@ class LiedTo(Money):
     honest: World = field(init=False)
     node: LyingNode = field(init=False)
     failed: list[str] = field(default_factory=list[str])
+    others: list[LiedTo] = field(default_factory=lambda: list[LiedTo]())
+    """Workers that do the same at the same time, by mistake."""
 
     def follow(self) -> None:
         """Let blocks pass, and index what is at confirmation depth by then."""
@@ -53,30 +58,42 @@ class LiedTo(Money):
         self.honest.follow()
         refresh_plans(self.engine, PlanPolicy(2 * HOUR, 600))
 
-    def attempt(self, step: Step) -> Any:
+    def attempt(self, step: Step) -> None:
         """A run: what would make it fail is noted, and the next one has to cope."""
         try:
-            return step()
+            getattr(self, step)()
         except (TransientError, RpcError) as error:
             self.failed.append(f"{type(error).__name__}: {error}")
-            return None
 
     def retry_now(self) -> None:
         """Let every retry time and every lease pass."""
         super().retry_now()
         builders.execute(self.engine, "update pipeline.leases set expires_at = now()")
+        builders.execute(self.engine, "update pipeline.job_claims set expires_at = now()")
 
-    @property
-    def every_step(self) -> Sequence[Step]:
-        """What the sensors launch."""
-        return self.dispatch, self.request, self.reclaim, self.settle, self.finalize
-
-    def one_round(self, steps: Sequence[Step]) -> None:
+    def one_round(self, steps: Sequence[Step] = EVERY_STEP) -> None:
         """Each step once; then the world goes on, and whatever waited is due again."""
         for step in steps:
-            self.attempt(step)
+            if self.others:
+                with ThreadPoolExecutor() as pool:
+                    runs = [pool.submit(one.attempt, step) for one in (self, *self.others)]
+                for run in runs:
+                    run.result()
+            else:
+                self.attempt(step)
         self.follow()
         self.retry_now()
+
+    def joined(self) -> LiedTo:
+        """Another worker on the same database, behind the same node."""
+        client = rpc_to(self.node.url)
+        contracts = Contracts(client, self.world.contracts.addresses)
+        users = Client(self.world.deployment)
+        world = replace(self.world, client=users, rpc=client, contracts=contracts)
+        other = replace(self, world=world)
+        other.honest, other.node = self.honest, self.node
+        self.others.append(other)
+        return other
 
 
 @contextmanager

@@ -51,6 +51,18 @@ def test_a_node_that_lies_in_every_way_makes_no_double_effect_and_loses_no_winne
         story.check()
 
 
+@pytest.mark.parametrize("seed", range(100, 104))
+def test_two_workers_at_once_behind_a_node_that_lies_do_no_more_than_one(
+    database: Engine, devnet: Deployment, seed: int
+) -> None:
+    with lied_to(database, devnet, seed) as money:
+        story = Story.of_two(money)
+        money.joined()
+        money.node.mix()
+        story.tell()
+        story.check()
+
+
 def test_an_honest_node_tells_the_same_story(database: Engine, devnet: Deployment) -> None:
     with lied_to(database, devnet) as money:
         story = Story.of_two(money)
@@ -76,7 +88,7 @@ def test_a_request_is_not_signed_anew_while_its_nonce_is_used_and_everything_of_
             "send_taken_nonce_low", "receipt_missing", "transaction_unknown", "past_count_high"
         )
         for _ in range(8):
-            money.one_round([money.dispatch, money.request])
+            money.one_round(["dispatch", "request"])
         (stored,) = money.world.rows("select * from pipeline.transactions")
         (intent,) = money.world.rows("select * from pipeline.intents")
         assert (intent["status"], intent["nonce"]) in [
@@ -96,7 +108,7 @@ def test_a_request_that_nobody_forwarded_keeps_its_nonce_whatever_is_counted(
         story = Story.of_one(money)
         money.node.lie("send_nonce_low", "past_count_high", "mined_high")
         for _ in range(8):
-            money.one_round([money.dispatch, money.request])
+            money.one_round(["dispatch", "request"])
         nonces = {
             row["nonce"]
             for row in money.world.rows(
@@ -126,7 +138,7 @@ def test_a_nonce_that_somebody_else_used_is_given_up_at_depth_and_not_before(
         (stored,) = money.world.rows("select * from pipeline.transactions")
         assert stored["receipt_status"] is None
         for _ in range(4):
-            money.one_round([money.request])
+            money.one_round(["request"])
         signed = money.world.rows("select * from pipeline.transactions order by nonce")
         assert [one["receipt_status"] for one in signed] == [-1, None]
         assert [one["nonce"] for one in signed] == [stored["nonce"], stored["nonce"] + 1]
@@ -147,7 +159,7 @@ def test_what_a_lost_branch_holds_is_not_final_however_far_the_head_has_gone(
         assert request_transactions(money) == []
         money.node.lie("branch_split")
         for _ in range(3):
-            money.one_round(money.every_step)
+            money.one_round()
         money.node.tell_the_truth()
         story.tell()
         story.check()
