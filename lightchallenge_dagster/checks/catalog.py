@@ -13,6 +13,7 @@ from lightchallenge_dagster.steps import health
 if TYPE_CHECKING:
     from lightchallenge_dagster.resources.chain import ChainResource
     from lightchallenge_dagster.resources.database import DatabaseResource
+    from lightchallenge_dagster.resources.policy import Policy
     from lightchallenge_dagster.resources.signers import SignersResource
     from lightchallenge_dagster.steps.health import Findings
 
@@ -27,6 +28,7 @@ class Surroundings:
     database: DatabaseResource
     chain: ChainResource
     signers: SignersResource
+    policy: Policy
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +89,22 @@ def _roles(around: Surroundings) -> Findings:
     wallets = around.signers.wallets()
     return health.dispatcher_roles(
         around.chain.contracts(), worker=wallets["worker"], finalizer=wallets["finalizer"]
+    )
+
+
+def _gaps(around: Surroundings) -> Findings:
+    chain = around.chain
+    return health.nonce_gaps(around.database.engine(), chain.chain_id, chain.rpc())
+
+
+def _spend(around: Surroundings) -> Findings:
+    policy = around.policy
+    return health.request_spend(
+        around.database.engine(),
+        around.chain.chain_id,
+        limit_wei=policy.max_request_spend_per_day_wei,
+        fee_wei=policy.request_fee_wei,
+        max_value_wei=policy.max_transaction_value_wei,
     )
 
 
@@ -226,7 +244,16 @@ CHECKS: list[Check] = [
         "inference_requests",
         WARN,
         "The network finalizes our requests before their deadlines.",
-        "The request can no longer finalize. Check AIVM_INFERENCE_V2_ADDRESS and the network.",
+        "The request can no longer finalize: request_inferences takes its fee back and asks anew. "
+        "Where it stays, look at request_sensor's ticks and AIVM_INFERENCE_V2_ADDRESS.",
+    ),
+    _rows(
+        "requests_dead",
+        "inference_requests",
+        WARN,
+        "The fee of every request that ran out of time is back.",
+        "request_inferences takes it back by itself; what stands in its way is below. A fee that "
+        "the network's worker earned with another answer is gone: look at the model.",
     ),
     _rows(
         "bindings_are_winners",
@@ -247,14 +274,15 @@ CHECKS: list[Check] = [
         "aivm_jobs",
         ERROR,
         "No open job has been still for over an hour.",
-        "Read last_error; check the worker's balance and whether the network runs.",
+        "Read last_error; check the worker's balance and whether the network runs. A dry run of "
+        "request_inferences says what each waits for; run_aivm_job brings one forward.",
     ),
     _rows(
         "jobs_dead",
         "aivm_jobs",
         ERROR,
         "No job has used up its attempts.",
-        "Mend what last_error names, then set the job's status to queued and attempts to 0.",
+        "Mend what last_error names, then run run_aivm_job with its challenge_id and again: true.",
     ),
     Check(
         "dispatch_fields",
@@ -280,12 +308,33 @@ CHECKS: list[Check] = [
         "The admin calls setDispatcher(wallet, true) on the contract named below.",
         _roles,
     ),
+    Check(
+        "nonce_gaps",
+        "transactions",
+        ERROR,
+        "No nonce that nobody holds keeps our transactions waiting, and none of ours was used by "
+        "another program.",
+        "The outbox fills a hole and signs anew by itself at its next look, within a minute. If it "
+        "stays, another program signs with the same key: stop it, or give it a key of its own.",
+        _gaps,
+    ),
+    Check(
+        "request_spend",
+        "transactions",
+        WARN,
+        "Requests cost less than 80 % of MAX_REQUEST_SPEND_PER_DAY_WEI in the last 24 hours, and "
+        "no limit holds one back.",
+        "Bindings, proofs and finalize are never held back by it. Find out why so many requests "
+        "are made (requests_dead, jobs_dead); if that is right, raise the limit and restart.",
+        _spend,
+    ),
     _rows(
         "intents_stuck",
         "transactions",
         ERROR,
-        "No signed transaction has waited for its receipt for over ten minutes.",
-        "Check the node and the wallet's nonce; the outbox goes on with the stored transaction.",
+        "No signed transaction has waited for its block for over ten minutes.",
+        "Check the node, nonce_gaps and the fees below: at MAX_FEE_PER_GAS_WEI nothing is raised "
+        "any more. The outbox goes on with the stored transaction.",
     ),
     _rows(
         "intents_refused",

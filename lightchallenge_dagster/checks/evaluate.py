@@ -16,6 +16,7 @@ from lightchallenge_dagster.assets.metadata import markdown_table
 from lightchallenge_dagster.checks.catalog import Check, Surroundings
 from lightchallenge_dagster.resources.chain import ChainResource
 from lightchallenge_dagster.resources.database import DatabaseResource
+from lightchallenge_dagster.resources.policy import Policy
 from lightchallenge_dagster.resources.signers import SignersResource
 
 if TYPE_CHECKING:
@@ -35,8 +36,9 @@ def definition(check: Check) -> AssetChecksDefinition:
         database: DatabaseResource,
         chain: ChainResource,
         signers: SignersResource,
+        policy: Policy,
     ) -> AssetCheckResult:
-        findings = check.find(Surroundings(database, chain, signers))
+        findings = check.find(Surroundings(database, chain, signers, policy))
         return AssetCheckResult(
             passed=findings.healthy, severity=check.severity, metadata=_metadata(check, findings)
         )

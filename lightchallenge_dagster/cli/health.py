@@ -24,7 +24,7 @@ def command() -> None:
     made = {
         name: resource.process_config_and_initialize() for name, resource in resources().items()
     }
-    around = Surroundings(made["database"], made["chain"], made["signers"])
+    around = Surroundings(made["database"], made["chain"], made["signers"], made["policy"])
     red = 0
     for check in CHECKS:
         findings = find(check, around)

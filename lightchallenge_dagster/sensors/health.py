@@ -22,6 +22,7 @@ from lightchallenge_dagster.checks.catalog import CHECKS, Check, Surroundings
 from lightchallenge_dagster.checks.evaluate import evaluation
 from lightchallenge_dagster.resources.chain import ChainResource
 from lightchallenge_dagster.resources.database import DatabaseResource
+from lightchallenge_dagster.resources.policy import Policy
 from lightchallenge_dagster.resources.signers import SignersResource
 from lightchallenge_dagster.steps.health import Findings
 
@@ -55,8 +56,9 @@ def health_sensor(interval_s: int) -> SensorDefinition:
         database: DatabaseResource,
         chain: ChainResource,
         signers: SignersResource,
+        policy: Policy,
     ) -> SensorResult:
-        around = Surroundings(database, chain, signers)
+        around = Surroundings(database, chain, signers, policy)
         remembered = _remembered(context.cursor)
         written = _materializations(context.instance)
         now = time.time()

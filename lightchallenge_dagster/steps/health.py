@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import text
 
 from lightchallenge_dagster.errors import TransientError
+from lightchallenge_dagster.rules.amounts import lcai
+from lightchallenge_dagster.rules.nonces import holes
 from lightchallenge_dagster.storage import checkpoints, endpoints, sql
 
 if TYPE_CHECKING:
@@ -27,6 +29,11 @@ if TYPE_CHECKING:
 LAG_LIMIT_BLOCKS = 100
 #: Runbook, section 20: about 100 finalize transactions.
 LOW_BALANCE_WEI = 10**17
+
+#: Of what requests may cost a day, so much may be spent before it is told.
+SPEND_SHARE = 0.8
+#: Minutes after which one of our nonces that the chain has passed by is no mere delay.
+PASSED_BY_MINUTES = 5.0
 
 #: Blocks that may wait for their second reading: a quarter of an hour of this chain.
 UNVERIFIED_LIMIT_BLOCKS = 1000
@@ -186,3 +193,64 @@ def dispatcher_roles(contracts: Contracts, *, worker: str, finalizer: str) -> Fi
     except TransientError as error:
         return Findings(["problem"], [(str(error),)], 1)
     return Findings(["wallet", "address", "lacks"], missing, len(missing))
+
+
+def nonce_gaps(engine: Engine, chain_id: int, rpc: Rpc) -> Findings:
+    """Nonces that keep our transactions waiting, and ours that other transactions have used.
+
+    A hole is a nonce that the chain waits for and nobody we know holds, below one of ours. No
+    answer is a violation too.
+    """
+    from lightchallenge_dagster.storage import nonces
+
+    rows: list[tuple[str, int, str, int, int]] = []
+    with engine.connect() as connection:
+        flying = nonces.in_flight(connection, chain_id)
+        try:
+            for wallet, ours in flying.items():
+                mined = int(rpc.call("eth_getTransactionCount", [wallet, "latest"]), 16)
+                held = nonces.held(connection, chain_id, wallet, mined)
+                top = max(held, default=mined)
+                rows += [
+                    (wallet, hole, "nobody holds it", mined, sum(n > hole for n in held))
+                    for hole in holes(mined, held)
+                ]
+                rows += [
+                    (wallet, nonce, "used by another transaction", mined, top - mined + 1)
+                    for nonce, minutes in sorted(ours.items())
+                    if nonce < mined and minutes > PASSED_BY_MINUTES
+                ]
+        except TransientError as error:
+            return Findings(["problem"], [(str(error),)], 1)
+    columns = ["wallet", "nonce", "problem", "next_mined_nonce", "transactions_waiting"]
+    return Findings(columns, rows[:SHOWN], len(rows), {"wallets_in_flight": len(flying)})
+
+
+def request_spend(
+    engine: Engine, chain_id: int, *, limit_wei: int, fee_wei: int, max_value_wei: int
+) -> Findings:
+    """What requests cost in the last 24 hours, where it comes near ``limit_wei``; what it holds.
+
+    Also a fee that no transaction may carry. Amounts in wei.
+    """
+    from lightchallenge_dagster.storage import sending
+
+    with engine.connect() as connection:
+        spent = sending.request_spend(connection, chain_id)
+        result = connection.execute(
+            text(sql.load("checks/requests_held")), {"chain_id": chain_id, "like": "%wei a day"}
+        )
+        held = [tuple(row) for row in result]
+    facts: dict[str, int | float | str] = {
+        "spent_24h": lcai(spent),
+        "limit": lcai(limit_wei),
+        "percent": round(100 * spent / limit_wei, 1) if limit_wei else 100.0,
+        "held_back": len(held),
+    }
+    rows = [(f"challenge {one}", why, since) for one, why, since in held]
+    if spent >= SPEND_SHARE * limit_wei:
+        rows.insert(0, ("all requests", f"{lcai(spent)} of {lcai(limit_wei)} are spent", None))
+    if fee_wei > max_value_wei:
+        why = f"a fee of {lcai(fee_wei)} is more than {lcai(max_value_wei)} for one transaction"
+        rows.insert(0, ("all requests", why, None))
+    return Findings(["held_back", "reason", "since"], rows[:SHOWN], len(rows), facts)

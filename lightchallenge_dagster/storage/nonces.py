@@ -77,3 +77,22 @@ def waiting(connection: Connection, chain_id: int, signer: str) -> dict[int, int
         {"chain_id": chain_id, "address": signer},
     )
     return {row.nonce: row.signed_block for row in rows}
+
+
+def in_flight(connection: Connection, chain_id: int) -> dict[str, dict[int, float]]:
+    """By wallet, the nonces that wait for a block, with the minutes since they were signed."""
+    rows = connection.execute(
+        text("""
+            select i.signer, i.nonce,
+                   extract(epoch from clock_timestamp() - max(t.signed_at)) / 60 as minutes
+              from pipeline.intents i
+              join pipeline.transactions t on t.intent_key = i.key and t.nonce = i.nonce
+             where i.chain_id = :chain_id and i.status in ('signed', 'broadcast')
+             group by i.signer, i.nonce
+        """),
+        {"chain_id": chain_id},
+    )
+    found: dict[str, dict[int, float]] = {}
+    for row in rows:
+        found.setdefault(row.signer, {})[row.nonce] = float(row.minutes)
+    return found

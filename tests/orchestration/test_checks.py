@@ -18,6 +18,8 @@ from lightchallenge_dagster.checks.catalog import CHECKS, Check, Surroundings
 from lightchallenge_dagster.devnet import wallets
 from lightchallenge_dagster.devnet.client import Client
 from lightchallenge_dagster.errors import TransientError
+from lightchallenge_dagster.resources.policy import Policy
+from lightchallenge_dagster.resources.signers import SignersResource
 from lightchallenge_dagster.rules.events import topic_of
 from lightchallenge_dagster.sensors.health import find
 from lightchallenge_dagster.steps import index, plan, reputation, standings, verify
@@ -251,6 +253,127 @@ def dispatcher(enabled: bool) -> Callable[[World], Any]:
 
     return call
 
+
+def recorder(enabled: bool) -> Callable[[World], Any]:
+    """The worker's role in the registry of bindings."""
+    return lambda world: Client(world.devnet).send(
+        world.devnet.admin, "task_registry", "setDispatcher", wallets.worker().address, enabled
+    )
+
+
+def owner_of_metadata(world: World) -> None:
+    signers = world.resources["signers"].model_dump()
+    signers["metadata_key"] = wallets.metadata_owner().key
+    world.resources["signers"] = SignersResource(**signers)
+
+
+def limits(**policy: Any) -> Callable[[World], Any]:
+    def set_them(world: World) -> None:
+        world.resources["policy"] = Policy(**policy)
+
+    return set_them
+
+
+def mined(world: World, wallet: str) -> int:
+    return int(world.anvil.rpc("eth_getTransactionCount", wallet, "latest"), 16)
+
+
+def signed(
+    key: str,
+    *,
+    wallet: str = ANN,
+    nonce: Callable[[World], int] = lambda _world: 0,
+    kind: str = "request",
+    minutes_ago: float = 0,
+    wei: int = 10**15,
+    **intent_columns: Any,
+) -> Callable[[World], Any]:
+    """An intent and its transaction, sent and not mined."""
+
+    def write(world: World) -> None:
+        number = nonce(world)
+        values: dict[str, Any] = {
+            "key": key,
+            "chain_id": b.CHAIN_ID,
+            "kind": kind,
+            "challenge_id": 7,
+            "signer": wallet,
+            "to_address": BOB,
+            "data": "0x",
+            "value_wei": wei,
+            "nonce": number,
+            "status": "broadcast",
+        }
+        b.insert(world.database, "pipeline.intents", **(values | intent_columns))
+        b.insert(
+            world.database,
+            "pipeline.transactions",
+            hash=f"hash of {key}",
+            intent_key=key,
+            chain_id=b.CHAIN_ID,
+            signer=wallet,
+            nonce=number,
+            raw="0x",
+            gas=1,
+            max_fee_per_gas=1,
+            signed_at=ago(minutes_ago / 60),
+        )
+
+    return write
+
+
+def planned_request(error: str, *, hours_ago: float = 0) -> Callable[[World], Any]:
+    return at(
+        b.insert,
+        "pipeline.intents",
+        key="request:7:1",
+        chain_id=b.CHAIN_ID,
+        kind="request",
+        challenge_id=7,
+        signer=BOB,
+        to_address=BOB,
+        data="0x",
+        status="planned",
+        last_error=error,
+        created_at=ago(hours_ago),
+    )
+
+
+def dead_request(chain_status: int, *, requester: str = BOB) -> Callable[[World], Any]:
+    return at(
+        b.insert,
+        "pipeline.request_watch",
+        request_id=3,
+        challenge_id=7,
+        task_id="task",
+        requester=requester,
+        fee_wei=10**15,
+        chain_status=chain_status,
+        commit_deadline=1,
+        reveal_deadline=0,
+        finalize_deadline=0,
+        seen_status="requested",
+        dead="nobody committed to it in time",
+        died_at=ago(1),
+    )
+
+
+def reclaim_intent(status: str) -> Callable[[World], Any]:
+    return at(
+        b.insert,
+        "pipeline.intents",
+        key="reclaim:7:3",
+        chain_id=b.CHAIN_ID,
+        kind="reclaim",
+        challenge_id=7,
+        signer=BOB,
+        to_address=BOB,
+        data="0x",
+        status=status,
+    )
+
+
+ADMIN = wallets.admin().address
 
 NOTHING: Callable[[World], Any] = in_order()
 
@@ -501,6 +624,24 @@ CASES = [
         sql("update pipeline.inference_requests set status = 'finalized'"),
     ),
     Case(
+        "requests_dead",
+        in_order(dead_request(1), reclaim_intent("planned")),
+        sql("update pipeline.intents set status = 'mined'"),
+        "its fee is to be taken back",
+    ),
+    Case(
+        "requests_dead",
+        dead_request(4),
+        sql("update pipeline.request_watch set died_at = died_at - interval '1 day'"),
+        "its fee is earned",
+    ),
+    Case(
+        "requests_dead",
+        dead_request(1, requester=ANN),
+        sql("update pipeline.request_watch set chain_status = 5"),
+        "its fee is a stranger's",
+    ),
+    Case(
         "bindings_are_winners",
         in_order(at(b.plan, 7), at(b.binding, 7, ANN)),
         at(b.verdict, 7, ANN),
@@ -517,6 +658,12 @@ CASES = [
     ),
     Case(
         "jobs_stuck", job("submitted", hours_ago=1.1), sql("update aivm_jobs set status = 'done'")
+    ),
+    Case(
+        "jobs_stuck",
+        in_order(job("queued"), planned_request("the wallet holds 0 wei", hours_ago=1.1)),
+        sql("update pipeline.intents set status = 'confirmed'"),
+        "tried again and again",
     ),
     Case("jobs_dead", job("dead"), sql("update aivm_jobs set status = 'queued'")),
     Case(
@@ -536,11 +683,54 @@ CASES = [
         ),
     ),
     Case("wallet_balances", emptied("worker"), funded("worker")),
-    Case("dispatcher_roles", dispatcher(False), dispatcher(True)),
+    Case(
+        "wallet_balances",
+        in_order(owner_of_metadata, emptied("metadata_owner")),
+        funded("metadata_owner"),
+        "the metadata wallet",
+    ),
+    Case("dispatcher_roles", dispatcher(False), dispatcher(True), "ChallengePay"),
+    Case("dispatcher_roles", recorder(False), recorder(True), "the registry"),
+    Case(
+        "nonce_gaps",
+        signed("bind:7", nonce=lambda world: mined(world, ANN) + 1),
+        signed("bind:7:2", nonce=lambda world: mined(world, ANN)),
+        "a hole",
+    ),
+    Case(
+        "nonce_gaps",
+        signed("bind:7", wallet=ADMIN, minutes_ago=10),
+        sql("update pipeline.intents set status = 'confirmed'"),
+        "used by another program",
+    ),
+    Case(
+        "request_spend",
+        signed("request:7:1", wei=8 * 10**17),
+        sql("update pipeline.transactions set signed_at = now() - interval '24 hours'"),
+        "near the limit",
+    ),
+    Case(
+        "request_spend",
+        planned_request("1 more is above the limit of 5 wei a day"),
+        sql("update pipeline.intents set last_error = null"),
+        "a request held back",
+    ),
+    Case(
+        "request_spend",
+        limits(request_fee_wei=10**17 + 1),
+        limits(),
+        "a fee that may not be carried",
+    ),
     Case(
         "intents_stuck",
         intent("broadcast", hours_ago=0.2),
         sql("update pipeline.intents set status = 'confirmed'"),
+    ),
+    Case(
+        "intents_stuck",
+        signed("bind:7", minutes_ago=12, updated_at=ago(0)),
+        sql("update pipeline.intents set status = 'confirmed'"),
+        "sent again and again",
     ),
     Case(
         "intents_refused",
@@ -707,10 +897,15 @@ CASES = [
 ]
 
 
+def surroundings(world: World, **others: Any) -> Surroundings:
+    resources = world.resources | others
+    return Surroundings(
+        resources["database"], resources["chain"], resources["signers"], resources["policy"]
+    )
+
+
 def find_in(world: World, name: str) -> Findings:
-    resources = world.resources
-    around = Surroundings(resources["database"], resources["chain"], resources["signers"])
-    return find(BY_NAME[name], around)
+    return find(BY_NAME[name], surroundings(world))
 
 
 def evaluate(world: World, name: str) -> bool:
@@ -780,6 +975,49 @@ def test_achievement_types_are_compared_case_insensitively(world: World) -> None
     assert evaluate(world, "reputation_equals_mints")
 
 
+def test_the_owner_of_the_registry_and_the_admin_need_no_dispatcher_role(world: World) -> None:
+    indexed(world)
+    recorder(False)(world)
+    dispatcher(False)(world)
+    assert find_in(world, "dispatcher_roles").count == 2
+    admin = wallets.admin().key
+    world.resources["signers"] = SignersResource(worker_key=admin, finalize_key=admin)
+    assert evaluate(world, "dispatcher_roles")
+
+
+def test_a_stuck_transaction_is_shown_with_its_nonce_and_every_fee_it_offered(world: World) -> None:
+    indexed(world)
+    signed("bind:7", minutes_ago=12, nonce=lambda _world: 5)(world)
+    b.execute(
+        world.database,
+        "insert into pipeline.transactions (hash, intent_key, chain_id, signer, nonce, raw, gas,"
+        " max_fee_per_gas) select 'bumped', intent_key, chain_id, signer, nonce, raw, gas, 2"
+        " from pipeline.transactions",
+    )
+    findings = find_in(world, "intents_stuck")
+    (row,) = [dict(zip(findings.columns, row, strict=True)) for row in findings.rows]
+    assert (row["nonce"], row["replacements"], row["wei_per_gas"]) == (5, 1, "1, 2")
+
+
+def test_a_hole_is_shown_with_how_many_wait_for_it(world: World) -> None:
+    indexed(world)
+    for place in (2, 3):
+        number = mined(world, ANN) + place
+        signed(f"bind:{place}", nonce=lambda _world, number=number: number)(world)
+    findings = find_in(world, "nonce_gaps")
+    first = mined(world, ANN)
+    assert [(row[1], row[4]) for row in findings.rows] == [(first, 2), (first + 1, 2)]
+
+
+def test_what_was_spent_today_is_told_while_all_is_well(world: World) -> None:
+    indexed(world)
+    signed("request:7:1", wei=10**17)(world)
+    findings = find_in(world, "request_spend")
+    assert findings.healthy
+    assert findings.facts["limit"] == "1 LCAI"
+    assert findings.facts["percent"] == 10.0
+
+
 def test_every_check_has_such_a_test() -> None:
     assert {case.check for case in CASES} == set(BY_NAME)
 
@@ -789,8 +1027,7 @@ def test_every_table_has_a_check() -> None:
 
 
 def test_a_check_that_cannot_look_is_red_and_says_why(world: World) -> None:
-    chain = world.without_a_node()["chain"]
-    around = Surroundings(world.resources["database"], chain, world.resources["signers"])
+    around = surroundings(world, chain=world.without_a_node()["chain"])
     findings = find(BY_NAME["indexer_lag"], around)
     assert not findings.healthy
     assert NO_NODE not in str(findings.rows), "the node's address may hold a key"
@@ -799,10 +1036,7 @@ def test_a_check_that_cannot_look_is_red_and_says_why(world: World) -> None:
 def test_every_violation_is_counted_and_the_first_are_shown(database: Engine, world: World) -> None:
     for number in range(1, 31):
         b.evidence(database, 7, b.wallet(number), [b.run(5)])
-    around = Surroundings(
-        world.resources["database"], world.resources["chain"], world.resources["signers"]
-    )
-    findings = find(BY_NAME["evidence_has_participant"], around)
+    findings = find_in(world, "evidence_has_participant")
     assert (findings.count, len(findings.rows)) == (30, 20)
 
 

@@ -467,7 +467,7 @@ def test_every_health_check_can_be_evaluated_over_such_rows(messy: World) -> Non
 
     plan.refresh_plans(messy.database, POLICY)
     made = messy.resources
-    around = Surroundings(made["database"], made["chain"], made["signers"])
+    around = Surroundings(made["database"], made["chain"], made["signers"], made["policy"])
     found = {check.name: find(check, around) for check in CHECKS}
     blind = {
         name: findings.rows

@@ -214,7 +214,7 @@ def test_a_key_that_is_none_is_refused_without_being_repeated(
 
 def test_no_check_that_cannot_look_tells_a_secret() -> None:
     ready = made()
-    around = Surroundings(ready["database"], ready["chain"], ready["signers"])
+    around = Surroundings(ready["database"], ready["chain"], ready["signers"], ready["policy"])
     assert leaked("".join(str(find(check, around)) for check in CHECKS)) == []
 
 
