@@ -28,9 +28,10 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Settling:
-    """An active, unpaused challenge before its proof deadline; times in epoch seconds."""
+    """A challenge that is not over and has a request or a binding; times in epoch seconds."""
 
     challenge_id: int
+    paused: bool
     start_ts: int
     proof_deadline_ts: int
     verifier: str
@@ -76,11 +77,12 @@ class Untold:
 
 
 def settling(connection: Connection, chain_now_ts: int) -> list[Settling]:
-    """Challenges that bindings or proofs can still be sent for."""
+    """Challenges that bindings or proofs can be sent for, or whose bindings may have to go."""
     rows = connection.execute(text(sql.load("money/settling")), {"chain_now_ts": chain_now_ts})
     return [
         Settling(
             challenge_id=row.challenge_id,
+            paused=row.paused,
             start_ts=row.start_ts,
             proof_deadline_ts=row.proof_deadline_ts,
             verifier=row.verifier,

@@ -613,6 +613,30 @@ def test_a_bound_loser_that_won_before_it_was_unbound_is_reported_as_such(money:
     assert report.refused == [f"{challenge}:{ALICE.address}: it won before its binding was cleared"]
 
 
+def test_a_bound_loser_of_a_paused_challenge_is_unbound_before_it_goes_on(money: Money) -> None:
+    challenge = with_a_bound_loser(money)
+    money.client.pause(challenge)
+    money.follow()
+    assert money.work() == [("clear", ALICE.address)]
+    assert money.settle().cleared == [f"{challenge}:{ALICE.address}"]
+
+
+def test_a_bound_loser_is_unbound_after_the_deadline_too_because_it_can_be_moved(
+    money: Money,
+) -> None:
+    challenge = with_a_bound_loser(money)
+    money.to_deadline(challenge)
+    money.client.travel(60)
+    money.follow()
+    assert money.work() == [("clear", ALICE.address)]
+    money.settle()
+    money.client.move_proof_deadline(challenge, money.now() + 600)
+    money.client.submit_my_proof(ALICE, challenge, _proof_calldata(money, challenge, ALICE))
+    money.follow()
+    money.settle()
+    assert money.winners(challenge, [ALICE, BOB]) == [BOB.address]
+
+
 def test_a_ranking_freezes_with_its_first_proof_where_somebody_else_wrote_the_binding(
     money: Money,
 ) -> None:

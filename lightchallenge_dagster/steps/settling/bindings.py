@@ -67,7 +67,12 @@ def _ordered(
     registry = contracts.addresses.task_registry
     intents: list[Intent] = []
     with engine.begin() as connection:
-        state = State.read(connection, chain_now_ts, lock=True, only=policy.only)
+        found = State.read(connection, chain_now_ts, only=policy.only).work()
+    due = frozenset(work.challenge_id for work in found if work.action != "proof")
+    if not due:
+        return []
+    with engine.begin() as connection:
+        state = State.read(connection, chain_now_ts, lock=True, only=due)
         settling = {one.challenge_id: one for one in state.settling}
         for work in state.work():
             one, subject = settling[work.challenge_id], work.subject

@@ -127,11 +127,12 @@ def _planned(
     report: SettleReport,
 ) -> list[tuple[Intent, Sequence[Ready]]]:
     """Write down what is still due of ``groups``; a competition freezes with its first proof."""
-    if not any(groups.values()):
+    due_in = frozenset(challenge_id for challenge_id, batches in groups.items() if batches)
+    if not due_in:
         return []
     planned: list[tuple[Intent, Sequence[Ready]]] = []
     with engine.begin() as connection:
-        state = State.read(connection, chain_now_ts, lock=True, only=policy.only)
+        state = State.read(connection, chain_now_ts, lock=True, only=due_in)
         due = state.due("proof")
         for challenge_id, batches in groups.items():
             for batch in batches:

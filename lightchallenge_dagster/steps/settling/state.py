@@ -121,7 +121,7 @@ class State:
         challenge_id, request = one.challenge_id, one.request
         winners = [winner.subject for winner in self.winners.get(challenge_id, ())]
         yield from self._clears(challenge_id, winners)
-        if request is None:
+        if request is None or one.paused or one.proof_deadline_ts < self.chain_now_ts:
             return
         answered = answers(request, challenge_id)
         if request.status == "finalized" and not answered:
