@@ -213,6 +213,11 @@ def _orphaned(talk: Talk, call: Call, true: Any, rng: random.Random) -> Any:
     return rng.choice(past) if past else None
 
 
+def _of_another(talk: Talk, call: Call, _true: Any, rng: random.Random) -> Any:
+    others = [past[-1] for found, past in talk.receipts.items() if found != call["params"][0]]
+    return rng.choice(others) if others else None
+
+
 def _old_head(talk: Talk, call: Call, _true: Any, rng: random.Random) -> Any:
     number = hex(talk.chain.behind(rng))
     if call["method"] == "eth_blockNumber":
@@ -296,6 +301,7 @@ _LIST = (
     Kind("past_count_high", _bent((COUNT,), _more(1, 3, None)), 0.1, (COUNT,), lasts=3),
     Kind("receipt_missing", _bent((RECEIPT,), _null), 0.08, (RECEIPT,), lasts=4),
     Kind("receipt_orphaned", _bent((RECEIPT,), _orphaned), 0.5, (RECEIPT,), lasts=2),
+    Kind("receipt_of_another", _bent((RECEIPT,), _of_another), 0.03, (RECEIPT,), lasts=3),
     Kind("transaction_unknown", _bent((TRANSACTION,), _null), 0.2, (TRANSACTION,), lasts=4),
     Kind("head_stale", _bent(HEADS, _old_head), 0.06, HEADS, lasts=3),
     Kind("branch_orphaned", _bent((RECEIPT, *HEADS), _on_the_orphan), 0.02, (RECEIPT, *HEADS),
