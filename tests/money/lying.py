@@ -19,7 +19,8 @@ from typing import Any, Self, cast
 from urllib.parse import urlsplit
 
 from tests.money.lying_chain import Shaker
-from tests.money.lying_kinds import KINDS, SEND, Call, Said, Talk
+from tests.money.lying_kinds import KINDS
+from tests.money.lying_talk import SEND, Call, Said, Talk
 
 Rates = Mapping[str, float]
 """Kind of lie -> the share of the requests it fits that it is told to."""
