@@ -85,18 +85,28 @@ def table_metadata(engine: Engine, table: Table) -> dict[str, Any]:
     }
 
 
-def report_metadata(report: Any) -> dict[str, Any]:
+def report_metadata(*reports: Any) -> dict[str, Any]:
     """A step's report dataclass as metadata: numbers and texts plain, the rest as JSON.
 
     What is empty is left out, so that what is there is seen. A report that counts inserted rows
-    begins with ``rows_written``: all that it wrote, 0 when nothing had changed.
+    begins with ``rows_written``: all that it wrote, 0 when nothing had changed. Of several reports,
+    what they call by one name is put together.
     """
-    values = {field.name: getattr(report, field.name) for field in fields(report)}
+    values: dict[str, Any] = {}
+    for report in reports:
+        for field in fields(report):
+            values[field.name] = _together(values.get(field.name), getattr(report, field.name))
     nothing: tuple[Any, ...] = (None, "", (), [], {})
     shown = {name: _value(value) for name, value in values.items() if value not in nothing}
     if "inserted" not in values:
         return shown
     return {"rows_written": sum(values.get(name, 0) for name in _WRITTEN), **shown}
+
+
+def _together(one: Any, other: Any) -> Any:
+    if isinstance(one, list) and isinstance(other, list):
+        return [*one, *other]  # pyright: ignore[reportUnknownVariableType]
+    return other
 
 
 def lines_metadata(report: Any) -> dict[str, Any]:

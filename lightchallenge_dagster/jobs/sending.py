@@ -58,8 +58,8 @@ class Sending:
             with self.engine.begin() as connection:
                 waiting = ops.waiting_intents(connection, self.kinds)
             metadata |= dry_run_metadata(self.outbox.previews, waiting)
+        metadata |= report_metadata(*reports)
         for report in reports:
-            metadata |= report_metadata(report)
             for trouble in ("errors", "refused", "held"):
                 for message in getattr(report, trouble, ()):
                     self.context.log.warning("%s: %s", trouble, message)

@@ -90,6 +90,25 @@ def test_dry_runs_of_bindings_proofs_and_finalize_show_each_and_do_none(shop: Sh
     assert money.client.challenge(challenge).status == 1
 
 
+def test_a_dry_run_shows_the_fee_taken_back_and_the_new_request(shop: Shop) -> None:
+    money = shop.money
+    challenge = money.challenge([ANN, BOB], duration_s=3 * 86400)
+    money.passes(challenge, ANN)
+    money.requested(challenge)
+    money.client.travel(7200)
+    money.follow()
+
+    shown = nothing_happens(shop, "request_inferences")
+
+    rows = table(str(shown["would_be_sent"]))
+    assert [(row["kind"], row["challenge"]) for row in rows] == [
+        ("reclaim", str(challenge)),
+        ("request", str(challenge)),
+    ]
+    shop.shown("request_inferences")
+    assert len(money.events("aivm_inference", "InferenceRequestedV2")) == 2
+
+
 def test_a_dry_run_with_nothing_to_do_says_so(shop: Shop) -> None:
     shop.money.follow()
     shown = nothing_happens(shop, "settle_winners")
