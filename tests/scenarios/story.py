@@ -23,6 +23,7 @@ MONEY_CHECKS = (
     "finalized_has_outcome",
     "status_follows_chain",
     "jobs_dead",
+    "intents_refused",
 )
 
 
