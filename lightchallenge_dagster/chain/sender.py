@@ -6,7 +6,7 @@ from here leaves room for doubt.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
@@ -108,16 +108,11 @@ class Sender:
             return _classified(error.message.lower()), error.message
         return "accepted", ""
 
-    def receipt(self, transaction_hash: str) -> Receipt | None:
-        """The receipt, or None while no block the node knows holds the transaction."""
-        found = self._rpc.call("eth_getTransactionReceipt", [transaction_hash])
-        return None if found is None else _receipt(found)
-
     def receipts(self, hashes: Sequence[str]) -> dict[str, Receipt]:
         """The receipts that exist, by hash, read in one request."""
         answers = self._rpc.batch([("eth_getTransactionReceipt", [one]) for one in hashes])
         return {
-            one: _receipt(found)
+            one: _receipt_of(one, found)
             for one, found in zip(hashes, answers, strict=True)
             if found is not None
         }
@@ -146,10 +141,24 @@ class Sender:
                 return str(found["hash"]).lower()
         return None
 
-    def block_hash(self, number: int) -> str | None:
-        """The hash of the node's block at ``number``, None when it has none."""
-        block = self._rpc.call("eth_getBlockByNumber", [hex(number), False])
-        return None if block is None else cast("dict[str, str]", block)["hash"].lower()
+    def branch(self, numbers: Collection[int]) -> tuple[int, dict[int, str]]:
+        """The newest block's number, and the hashes of the blocks at ``numbers`` that are there.
+
+        All in one request, so that one node answers: behind a load balancer some stand on a branch
+        that the chain has left, and know nothing of what is on top of the others.
+        """
+        wanted = sorted(set(numbers))
+        head, *blocks = self._rpc.batch(
+            [
+                ("eth_blockNumber", []),
+                *(("eth_getBlockByNumber", [hex(number), False]) for number in wanted),
+            ]
+        )
+        return _quantity(head), {
+            number: str(block["hash"]).lower()
+            for number, block in zip(wanted, blocks, strict=True)
+            if block is not None and _quantity(block["number"]) == number
+        }
 
     def require_chain(self, chain_id: int) -> None:
         """Raises ``PermanentError`` unless the node follows ``chain_id``."""
@@ -172,6 +181,16 @@ def _classified(message: str) -> Answer:
     if "underpriced" in message or "fee too low" in message or "less than block base" in message:
         return "underpriced"
     return "unfunded" if "insufficient funds" in message else "rejected"
+
+
+def _receipt_of(transaction_hash: str, found: Any) -> Receipt:
+    receipt = _receipt(found)
+    if receipt.hash != transaction_hash:
+        # A front that mixes up the answers of a batch has shown nothing about what was asked.
+        raise RpcUnavailable(
+            f"eth_getTransactionReceipt: asked for {transaction_hash}, told of {receipt.hash}"
+        )
+    return receipt
 
 
 def _receipt(found: Any) -> Receipt:

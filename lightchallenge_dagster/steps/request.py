@@ -128,6 +128,7 @@ def _note(work: Work, claim: Claim, outcome: Outcome) -> None:
             tx_hash=outcome.tx_hash or "",
             worker=work.policy.worker,
         )
+        sending.note(connection, outcome.key, None, 0)
         work.report.submitted.append(claim.challenge_id)
 
 

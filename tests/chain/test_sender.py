@@ -81,8 +81,6 @@ def test_the_receipt_of_another_transaction_is_no_answer(anvil: Anvil, node: Lyi
     sender = Sender(Rpc(node.url, sleep=lambda _: None))
     with pytest.raises(RpcUnavailable):
         sender.receipts([ours])
-    with pytest.raises(RpcUnavailable):
-        sender.receipt(ours)
 
 
 @pytest.mark.parametrize("lacking", ["status", "blockHash", "logs", "gasUsed"])

@@ -26,7 +26,7 @@ from tests import builders
 
 RECIPIENT = "0x00000000000000000000000000000000000a11ce"
 CONTRACT = "0x00000000000000000000000000000000000c0de5"
-POLICY = OutboxPolicy(chain_id=504, confirmations=3, receipt_timeout_s=5, poll_s=0.02)
+POLICY = OutboxPolicy(chain_id=504, confirmations=3, receipt_timeout_s=20, poll_s=0.02)
 BOUNDARIES = (
     "planned", "simulated", "signed", "stored", "sent", "broadcast", "receipt", "mined",
 )  # fmt: skip

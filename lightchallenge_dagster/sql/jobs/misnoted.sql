@@ -1,5 +1,6 @@
--- Jobs that name another task than the one their own transaction made. A request's id and task
--- are counted by the contract: mined again after a reorg, behind a stranger's, they are others.
+-- Jobs that name another task than the one their own transaction made, or whose row names another
+-- transaction. A request's id and task are counted by the contract: mined again after a reorg,
+-- behind a stranger's, they are others. And it may be the dearer replacement that was mined again.
 select j.challenge_id, r.request_id, r.task_id, t.hash as tx_hash, latest.signer as worker
   from public.aivm_jobs j
   join lateral (
@@ -12,6 +13,9 @@ select j.challenge_id, r.request_id, r.task_id, t.hash as tx_hash, latest.signer
   join pipeline.transactions t on t.intent_key = latest.key and t.receipt_status = 1
   join pipeline.inference_requests r
     on r.requested_tx = t.hash and r.requester = latest.signer
+  left join public.challenges c
+    on c.id = j.challenge_id and jsonb_typeof(coalesce(c.proof, '{}')) = 'object'
  where j.status in ('submitted', 'committed', 'revealed', 'done')
-   and j.task_id is distinct from r.task_id
+   and (j.task_id is distinct from r.task_id
+        or c.id is not null and c.proof ->> 'requestTxHash' is distinct from t.hash)
  order by j.challenge_id

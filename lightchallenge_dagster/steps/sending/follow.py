@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from functools import cache
 
 from lightchallenge_dagster.chain.rpc import RpcError, RpcUnavailable
 from lightchallenge_dagster.rules.receipts import Receipt
@@ -49,20 +48,17 @@ def look(desk: Desk, intents: Sequence[StoredIntent], tally: Tally | None) -> di
     with desk.engine.begin() as connection:
         found = storage.transactions(connection, [one.intent.key for one in intents])
     receipts = _receipts(desk, [tx.hash for txs in found.values() for tx in txs])
-    head = desk.sender.head_number()
-    block_hash = cache(desk.sender.block_hash)
+    head, blocks = desk.sender.branch([one.block_number for one in receipts.values()])
+    # A node can show a receipt that is older than its own view of the chain.
+    standing = {
+        tx_hash: one
+        for tx_hash, one in receipts.items()
+        if blocks.get(one.block_number) == one.block_hash
+    }
     outcomes: dict[str, Outcome] = {}
     for one in intents:
         txs = found.get(one.intent.key, [])
-        # A node can show a receipt that is older than its own view of the chain.
-        receipt = next(
-            (
-                receipts[tx.hash]
-                for tx in txs
-                if tx.hash in receipts and _canonical(receipts[tx.hash], block_hash)
-            ),
-            None,
-        )
+        receipt = next((standing[tx.hash] for tx in txs if tx.hash in standing), None)
         if receipt is not None:
             outcomes[one.intent.key] = _mined(desk, one, receipt, head, tally)
         elif one.status in ("confirmed", "reverted"):
@@ -87,10 +83,6 @@ def _receipts(desk: Desk, hashes: Sequence[str]) -> dict[str, Receipt]:
     for start in range(0, len(hashes), _RECEIPTS_PER_CALL):
         found |= desk.sender.receipts(hashes[start : start + _RECEIPTS_PER_CALL])
     return found
-
-
-def _canonical(receipt: Receipt, block_hash: Callable[[int], str | None]) -> bool:
-    return block_hash(receipt.block_number) == receipt.block_hash
 
 
 def _mined(
