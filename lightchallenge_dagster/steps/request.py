@@ -20,7 +20,7 @@ from lightchallenge_dagster.steps.requesting.work import (
     Work,
 )
 from lightchallenge_dagster.storage import jobs, queue, sending
-from lightchallenge_dagster.storage.queue import Claim
+from lightchallenge_dagster.storage.queue import Claim, ClaimLost
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -74,7 +74,10 @@ def request_inferences(
         intents = prepare(work, claims)
         outcomes = watched.submit(list(intents.values()))
         for claim, outcome in zip(intents, outcomes, strict=True):
-            _complete(work, claim, outcome)
+            try:
+                _complete(work, claim, outcome)
+            except ClaimLost as error:
+                work.lose(claim, error)
     finally:
         with engine.begin() as connection:
             queue.release(connection, claims)

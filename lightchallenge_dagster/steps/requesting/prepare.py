@@ -15,7 +15,7 @@ from lightchallenge_dagster.storage import jobs, rankings
 from lightchallenge_dagster.storage import outbox as stored
 from lightchallenge_dagster.storage.jobs import RequestFacts
 from lightchallenge_dagster.storage.outbox import Attempt, Intent
-from lightchallenge_dagster.storage.queue import Claim
+from lightchallenge_dagster.storage.queue import Claim, ClaimLost
 
 if TYPE_CHECKING:
     from lightchallenge_dagster.storage.rankings import Winner
@@ -30,7 +30,12 @@ def prepare(work: Work, claims: Sequence[Claim]) -> dict[Claim, Intent]:
     known = _Known.read(work, [claim.challenge_id for claim in claims])
     intents: dict[Claim, Intent] = {}
     for claim in claims:
-        if (intent := _prepared(work, claim, known)) is not None:
+        try:
+            intent = _prepared(work, claim, known)
+        except ClaimLost as error:
+            work.lose(claim, error)
+            continue
+        if intent is not None:
             intents[claim] = intent
     return intents
 

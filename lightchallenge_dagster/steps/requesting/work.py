@@ -65,15 +65,16 @@ class Work:
     def writing(self, claim: Claim) -> Generator[Connection]:
         """A transaction about the job, for as long as nobody else has claimed it.
 
-        One whose claim is lost is reported, and written about no more.
+        Raises ``ClaimLost``; then ``lose`` it, and write about it no more.
         """
-        try:
-            with self.engine.begin() as connection:
-                queue.hold(connection, claim)
-                yield connection
-        except ClaimLost as error:
-            self.report.lost.append(claim.challenge_id)
-            self.report.errors.append(str(error))
+        with self.engine.begin() as connection:
+            queue.hold(connection, claim)
+            yield connection
+
+    def lose(self, claim: Claim, error: ClaimLost) -> None:
+        """Report a job that is somebody else's by now."""
+        self.report.lost.append(claim.challenge_id)
+        self.report.errors.append(str(error))
 
     def put_back(self, claim: Claim, why: str) -> None:
         """Return the job to the queue: nothing was sent, and it was nobody's fault."""
