@@ -6,6 +6,7 @@ devnet's client, rows from plain SQL.
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -38,6 +39,7 @@ class Expected:
     """What one challenge comes to: ``requests`` paid, ``reclaims`` of them given back.
 
     ``winners`` and ``cleared`` are wallets (lowercase); each winner was bound ``bindings`` times.
+    ``expiries``: so many requests more may have run out of time, each given back.
     """
 
     challenge_id: int
@@ -46,6 +48,7 @@ class Expected:
     requests: int = 1
     reclaims: int = 0
     bindings: int = 1
+    expiries: int = 0
     finalized: bool = True
 
 
@@ -235,16 +238,17 @@ def _effects(client: Client, chain: Chain, one: Expected, *, exactly: bool) -> l
         if is_ != should:
             found.append(f"challenge {number}: {what}: {is_!r} on chain, expected {should!r}")
 
-    want("requests paid", len(chain.requests.get(number, [])), one.requests)
-    want("request transactions", len(chain.of("request", number)), one.requests)
-    want("reclaim transactions", len(chain.of("reclaim", number)), one.reclaims)
-    stages = [client.request(made["request_id"]).status for made in chain.requests.get(number, [])]
-    want(
-        "requests given back",
-        sum(stage in (CANCELLED, TIMED_OUT) for stage in stages),
-        one.reclaims,
-    )
-    want("requests answered", stages.count(ANSWERED), one.requests - one.reclaims)
+    made = [client.request(request["request_id"]) for request in chain.requests.get(number, [])]
+    back = sum(request.status in (CANCELLED, TIMED_OUT) for request in made)
+    more = max(0, min(back - one.reclaims, one.expiries))
+    want("requests paid", len(made), one.requests + more)
+    want("requests given back", back, one.reclaims + more)
+    want("requests answered", sum(request.status == ANSWERED for request in made), len(made) - back)
+    want("request transactions", len(chain.of("request", number)), one.requests + more)
+    want("reclaim transactions", len(chain.of("reclaim", number)), one.reclaims + more)
+    for earlier, later in itertools.pairwise(made):
+        if later.created_at <= earlier.commit_deadline:
+            found.append(f"challenge {number}: requested anew while the first could be answered")
     marked = {subject: count for (id_, subject), count in chain.marked.items() if id_ == number}
     want("winners marked", marked, dict.fromkeys(one.winners, 1))
     unproved = {s: count for (id_, s), count in chain.unproved.items() if id_ == number}

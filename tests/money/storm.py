@@ -16,7 +16,7 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Generator
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -30,6 +30,7 @@ from lightchallenge_dagster.storage.migrate import migrate
 from tests.conftest import REMEMBERING
 from tests.money import world
 from tests.money.hatchery import Hatchery, Life
+from tests.money.ladder import EXPIRED_S
 from tests.money.lying import RATES, LyingNode
 from tests.money.oracle import differences, rows
 from tests.money.weather import Weather
@@ -40,7 +41,7 @@ SEEDS_PER_ANVIL = 12
 
 BOUNDARIES = ("planned", "simulated", "signed", "stored", "sent", "broadcast", "receipt", "mined",
               "noted")  # fmt: skip
-BEFORE_DEADLINE = ("request", "bind", "clear", "batch", "proof")
+BEFORE_DEADLINE = ("request", "request", "bind", "bind", "batch", "proof", "reclaim")
 ROUNDS_OF_CALM = 25
 LONGEST_STORM_S = 60.0
 
@@ -127,7 +128,8 @@ class _Node(LyingNode):
         self._server.handle_error = self._gone
 
     def _gone(self, request: Any, client_address: Any) -> None:
-        if not isinstance(sys.exception(), ConnectionError):
+        # A question that was cut off is no JSON.
+        if not isinstance(sys.exception(), (ConnectionError, ValueError)):
             traceback.print_exc()
 
 
@@ -153,6 +155,14 @@ class _Storm:
             manual=rng.random() < 0.5,
             deepest=self.confirmations - 1 if rng.random() < 0.7 else 0,
         )
+
+        self.expires = rng.random() < 0.35
+        if self.expires:
+            # Nobody answers until the requests have run out of time.
+            self.weather.answering = False
+            self.world.expected = [
+                replace(one, expiries=min(1, one.requests)) for one in self.world.expected
+            ]
 
     def site(self, **how: Any) -> Site:
         rng = self.rng
@@ -184,7 +194,12 @@ class _Storm:
         )
         with lies as node:
             late = list(self.world.late)
-            self._blow(node, int(self.kills * 0.75), BEFORE_DEADLINE, late)
+            if self.expires:
+                self._blow(node, self.kills // 4, ("request", "bind"), late)
+                self.weather.travel(self.client, self.client.now() + EXPIRED_S, 0)
+                self.weather.answering = True
+            wanted = int(self.kills * 0.75) - sum(self.result.kills.values())
+            self._blow(node, wanted, BEFORE_DEADLINE, late)
             for one in late:
                 one(self.url)
             if not self._calm(node):
@@ -235,9 +250,9 @@ class _Storm:
         kill: Kill | None = None
         dies_at = float("inf")
         how = rng.random()
-        if how < 0.45:
+        if how < 0.4:
             kill = Kill(chance=rng.choice((0.03, 0.1, 0.3)), seed=rng.randrange(2**31))
-        elif how < 0.8:
+        elif how < 0.85:
             kill = Kill(rng.choice(BOUNDARIES), rng.choice(kinds), rng.choice((1, 1, 2, 3)))
         else:
             dies_at = time.monotonic() + rng.uniform(0.02, 0.6)
@@ -309,7 +324,7 @@ class _Storm:
             self.url,
             self.world.expected,
             self.first_block,
-            exactly=not self.weather.reorgs and self.workers == 1,
+            exactly=not self.weather.reorgs and self.workers == 1 and not self.expires,
         )
         for one in rows(
             self.url,

@@ -6,10 +6,13 @@ import random
 from collections import Counter
 from typing import Any
 
+from lightchallenge_dagster.devnet import abi
 from lightchallenge_dagster.devnet.client import Client
 from lightchallenge_dagster.devnet.deploy import Deployment
 from lightchallenge_dagster.devnet.network import Network
+from lightchallenge_dagster.devnet.node import Node
 from lightchallenge_dagster.devnet.processes import Anvil
+from lightchallenge_dagster.devnet.wallets import user
 
 
 class Weather:
@@ -31,9 +34,15 @@ class Weather:
         self._rng = rng
         self._anvil = anvil
         self._wallets = {deployment.worker_address, deployment.finalizer_address}
+        self._deployment = deployment
+        self._stranger = user("storm stranger")
+        anvil.rpc("anvil_setBalance", self._stranger.address, hex(10**20))
+        self._reorg_floor = 0
         self._manual = manual
         self._deepest = deepest
         self._floor = anvil.block_number()
+        self.answering = True
+        """Whether the network answers."""
         self.reorgs: Counter[str] = Counter()
         if manual:
             anvil.rpc("evm_setAutomine", False)
@@ -43,9 +52,9 @@ class Weather:
         rng = self._rng
         if self._manual and rng.random() < 0.3:
             self._anvil.mine()
-        if self._deepest and rng.random() < 0.05:
+        if self._deepest and rng.random() < 0.02:
             self._reorg()
-        if rng.random() < 0.04:
+        if self.answering and rng.random() < 0.04:
             self._answer(network)
 
     def calm(self) -> None:
@@ -76,11 +85,37 @@ class Weather:
         depth = min(rng.randint(1, self._deepest), head - self._floor)
         if depth < 1:
             return
+        self._reorg_floor = head - depth
         back: list[list[Any]] = []
         if rng.random() < 0.5:
             back = self._some_of_ours(head - depth + 1, head, depth)
+        words = f"depth {depth}" + (", some come back" if back else "")
+        if rng.random() < 0.3:
+            # Request ids are counted by the contract: ours comes back with another.
+            back.insert(0, [self._strange_request(), 0])
+            words += ", a stranger's first"
         rpc("anvil_reorg", depth, back)
-        self.reorgs[f"depth {depth}" + (", some come back" if back else "")] += 1
+        self.reorgs[words] += 1
+
+    def _strange_request(self) -> str:
+        """A signed request of somebody's, about nothing here, as of the blocks that stay."""
+        node = Node(self._anvil.url)
+        data = abi.load("AIVMInferenceV2").encode(
+            "requestInferenceV2", "a.model", *(f"0x{self._rng.randrange(1, 2**256):064x}",) * 4
+        )
+        return node.sign(
+            self._stranger,
+            self._deployment.aivm_inference,
+            data,
+            nonce=self._strange_nonce(node),
+            gas=500_000,
+            fees=node.fees(),
+            value=10**15,
+        )
+
+    def _strange_nonce(self, node: Node) -> int:
+        floor = hex(self._reorg_floor)
+        return int(node.call("eth_getTransactionCount", self._stranger.address, floor), 16)
 
     def _some_of_ours(self, first: int, last: int, depth: int) -> list[list[Any]]:
         """The first ones of each wallet, so that no nonce is left out."""
