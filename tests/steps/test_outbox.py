@@ -460,8 +460,11 @@ def passed_over(database: Engine, anvil: Anvil, policy: OutboxPolicy, blocks: in
 
 @pytest.fixture
 def automine_again(anvil: Anvil) -> Iterator[None]:
+    price = anvil.rpc("eth_getBlockByNumber", "latest", False)["baseFeePerGas"]
     yield
     anvil.rpc("evm_setAutomine", True)
+    # A snapshot does not remember it.
+    anvil.rpc("anvil_setNextBlockBaseFeePerGas", price)
 
 
 IMPATIENT = OutboxPolicy(504, 3, receipt_timeout_s=0)
