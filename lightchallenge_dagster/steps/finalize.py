@@ -146,6 +146,8 @@ def finalize(
         _record(engine, contracts, intent.challenge_id or 0, outcome, report)
         if outcome.state == "mined":
             outbox.reached("noted", intent.key)
+    if intents:
+        record_transactions(engine, contracts)
     return report
 
 

@@ -286,6 +286,24 @@ def test_a_finalization_that_a_reorg_took_out_is_no_success_until_it_is_mined_ag
     assert money.transactions("finalize") == 1
 
 
+def test_a_finalization_on_its_way_is_an_attempt_and_no_success(money: Money) -> None:
+    money.policy = replace(money.policy, receipt_timeout_s=0.1)
+    challenge = money.challenge([ALICE, BOB])
+    money.to_deadline(challenge)
+    call = money.world.rpc.call
+    call("evm_setAutomine", [False])
+    try:
+        assert money.finalize().pending == [challenge]
+        proof = money.proof(challenge)
+        assert proof["finalizationAttempted"] is True
+        assert not proof.get("finalizationSuccess")
+    finally:
+        call("evm_setAutomine", [True])
+    call("evm_mine", [])
+    money.finalize()
+    assert money.proof(challenge)["finalizationSuccess"] is True
+
+
 def test_a_finalization_of_somebody_else_that_a_reorg_took_out_is_no_success(
     money: Money,
 ) -> None:

@@ -42,28 +42,36 @@ patches as (
                as hashes,
            bool_or(t.kind = 'finalize' and t.latest is not null) as finalized,
            bool_or(t.kind = 'finalize' and t.latest is null and t.gone) as undone,
+           exists (select from sent s
+                    where s.challenge_id = t.challenge_id and s.kind = 'finalize') as attempted,
            bool_or(t.kind = 'proof' and (t.latest is not null or t.gone)
                    and t.latest is distinct from t.proof ->> t.name) as proofs
       from told t
      group by t.challenge_id
+),
+due as (
+    select p.challenge_id,
+           coalesce(c.proof, '{}') as proof,
+           coalesce(p.hashes, '{}')
+           || case when p.finalized
+                   then '{"finalizationAttempted": true, "finalizationSuccess": true,
+                          "lastFinalizationError": null}'::jsonb
+                   when p.undone and k.status is distinct from 'Finalized'
+                   then '{"finalizationSuccess": false,
+                          "lastFinalizationError": "a reorg took its transaction out of the chain"}'
+                   when p.attempted then '{"finalizationAttempted": true}'
+                   else '{}' end as patch,
+           p.proofs or (c.proof ? 'submitProofTxHash'
+                        and w.winners is distinct from c.proof ->> 'proofsSubmitted') as proofs
+      from patches p
+      join public.challenges c on c.id = p.challenge_id
+      left join pipeline.chain_challenges k on k.challenge_id = p.challenge_id
+     cross join lateral (
+          select cast(count(*) as text) as winners
+            from pipeline.chain_winners w where w.challenge_id = p.challenge_id
+     ) w
 )
-select p.challenge_id,
-       p.hashes
-       || case when p.finalized
-               then '{"finalizationAttempted": true, "finalizationSuccess": true,
-                      "lastFinalizationError": null}'::jsonb
-               when p.undone and k.status is distinct from 'Finalized'
-               then '{"finalizationSuccess": false,
-                      "lastFinalizationError": "a reorg took its transaction out of the chain"}'
-               else '{}' end as patch,
-       p.proofs or (c.proof ? 'submitProofTxHash' and w.winners is distinct from c.proof ->> 'proofsSubmitted')
-           as proofs
-  from patches p
-  join public.challenges c on c.id = p.challenge_id
-  left join pipeline.chain_challenges k on k.challenge_id = p.challenge_id
- cross join lateral (
-      select cast(count(*) as text) as winners
-        from pipeline.chain_winners w where w.challenge_id = p.challenge_id
- ) w
- where p.hashes is not null
- order by p.challenge_id
+select challenge_id, patch, proofs
+  from due
+ where proofs or proof is distinct from proof || patch
+ order by challenge_id
