@@ -193,7 +193,7 @@ def _sign_one(desk: Desk, wallet: _Wallet, intent: Intent, gas: int) -> Outcome 
         return wait(desk, intent, problem)
     if desk.dry_run:
         desk.previews.append(preview)
-        return Outcome(intent.key, "pending", "a dry run: it would be sent now")
+        return Outcome(intent.key, "pending")
     desk.observe("stored", intent.key)
     return None
 
