@@ -154,6 +154,7 @@ INFERENCE_REQUESTED = _topic(
     "InferenceRequestedV2(uint256,address,bytes32,string,bytes32,bytes32,bytes32,bytes32)"
 )
 WINNER_MARKED = _topic("WinnerMarked(uint256,address,uint256,uint256,uint32)")
+FINALIZED = _topic("Finalized(uint256,uint8,uint8)")
 
 # Custom errors without arguments, by the contract that names them in PROTOCOL.md; a name that
 # several contracts share has one selector.

@@ -216,15 +216,14 @@ def _record(
 ) -> None:
     if outcome.error:
         report.errors.append(f"{challenge_id}: {outcome.error}")
-    if outcome.state in ("mined", "done"):
+    if _finalized(contracts, challenge_id, outcome):
         challenge = contracts.get_challenge(challenge_id)
-        if challenge.status == STATUS_FINALIZED:
-            _note_success(engine, challenge, outcome.tx_hash)
-            report.finalized.append(challenge_id)
-        else:
-            error = "its transaction went through and the challenge is not finalized"
-            _note_failure(engine, challenge_id, error)
-            report.refused.append(challenge_id)
+        _note_success(engine, challenge, outcome.tx_hash)
+        report.finalized.append(challenge_id)
+    elif outcome.state in ("mined", "done"):
+        # Nothing is noted: the node may be behind, and the next look tells.
+        report.errors.append(f"{challenge_id}: the node does not show that it is finalized")
+        report.refused.append(challenge_id)
     elif outcome.state == "pending":
         report.pending.append(challenge_id)
     elif outcome.state == "waiting":
@@ -232,6 +231,20 @@ def _record(
     else:
         _note_failure(engine, challenge_id, outcome.error or outcome.state)
         report.refused.append(challenge_id)
+
+
+def _finalized(contracts: Contracts, challenge_id: int, outcome: Outcome) -> bool:
+    """Whether the contract has said so: in the receipt, or about the challenge when asked."""
+    if outcome.state not in ("mined", "done"):
+        return False
+    challengepay = contracts.addresses.challengepay
+    told = any(
+        log.address == challengepay
+        and log.topics[0] == abi.FINALIZED
+        and int(log.topics[1], 16) == challenge_id
+        for log in (outcome.receipt.logs if outcome.receipt is not None else ())
+    )
+    return told or contracts.get_challenge(challenge_id).status == STATUS_FINALIZED
 
 
 def _note_success(engine: Engine, challenge: OnChainChallenge, tx_hash: str | None) -> None:
