@@ -110,18 +110,16 @@ def _together(one: Any, other: Any) -> Any:
 
 
 def lines_metadata(report: Any) -> dict[str, Any]:
-    """``report_metadata`` of a report whose ``lines`` are dataclasses of one kind: a table."""
+    """A report whose ``lines`` are dataclasses of one kind: they as a table, then the rest."""
     lines: Sequence[Any] = report.lines
     shown = {name: one for name, one in report_metadata(report).items() if name != "lines"}
     if not lines:
-        return shown | {"found": MetadataValue.md("Nothing was found.")}
+        return {"found": MetadataValue.md("Nothing was found.")} | shown
     names = [field.name for field in fields(lines[0])]
     rows = [[getattr(line, name) for name in names] for line in lines[:SHOWN]]
     columns = [name.replace("_", " ") for name in names]
-    shown["found"] = markdown_table(columns, rows, REASON)
-    if len(lines) > SHOWN:
-        shown["rows_not_shown"] = len(lines) - SHOWN
-    return shown
+    more = {"rows_not_shown": len(lines) - SHOWN} if len(lines) > SHOWN else {}
+    return {"found": markdown_table(columns, rows, REASON)} | more | shown
 
 
 def endpoints_metadata(rpc: Rpc) -> dict[str, Any]:
@@ -152,25 +150,25 @@ def dry_run_metadata(
         (
             one.intent.kind,
             one.intent.challenge_id,
-            one.intent.key,
-            one.intent.signer,
-            one.intent.to,
+            lcai(one.cost_wei),
             one.intent.value_wei,
             one.gas,
             one.max_fee_per_gas,
-            lcai(one.cost_wei),
+            one.intent.signer,
+            one.intent.to,
+            one.intent.key,
         )
         for one in previews
     ]
     planned = {one.intent.key for one in previews}
     waits = [
-        (one.kind, one.challenge_id, one.key, one.signer, one.status, one.reason, one.retry_at)
+        (one.kind, one.challenge_id, one.reason, one.retry_at, one.status, one.signer, one.key)
         for one in waiting
         if one.key not in planned
     ]
     columns = (
-        "kind", "challenge", "intent", "wallet", "to", "value (wei)", "gas", "wei per gas",
-        "costs at most",
+        "kind", "challenge", "costs at most", "value (wei)", "gas", "wei per gas", "wallet", "to",
+        "intent",
     )  # fmt: skip
     metadata: dict[str, Any] = {
         "dry_run": True,
@@ -181,7 +179,7 @@ def dry_run_metadata(
         else MetadataValue.md("Nothing would be sent."),
     }
     if waits:
-        columns = ("kind", "challenge", "intent", "wallet", "status", "waits for", "not before")
+        columns = ("kind", "challenge", "waits for", "not before", "status", "wallet", "intent")
         metadata["waits"] = len(waits)
         metadata["why_they_wait"] = markdown_table(columns, waits[:SHOWN], REASON)
     return metadata

@@ -178,3 +178,12 @@ def test_a_run_in_earnest_says_so_by_saying_nothing_of_a_dry_run(shop: Shop) -> 
     tables = result.asset_materializations_for_node("dispatch_and_request")
     assert [one.asset_key.to_user_string() for one in tables] == ["aivm_jobs", "transactions"]
     assert b.rows(shop.world.database, "select status from public.aivm_jobs") == [("submitted",)]
+
+
+def test_what_would_be_sent_is_no_trouble_in_the_runs_log(
+    shop: Shop, instance: DagsterInstance
+) -> None:
+    a_challenge_that_ann_passes(shop)
+    result = shop.run("request_inferences", dry_run=True)
+    assert "errors" not in metadata(result)
+    assert not [one for one in instance.all_logs(result.run_id) if one.level >= 30]

@@ -97,6 +97,8 @@ def reconcile(
         under_way=len(found) - count,
         by_subject=_counted(found),
     )
+    # What nobody is late with comes last.
+    found.sort(key=lambda one: one.under_way)
     if not repair:
         lines = [_line(one, "ours: run with repair" if one.action else "left") for one in found]
         return replace(report, lines=lines)
