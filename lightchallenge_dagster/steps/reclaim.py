@@ -55,17 +55,26 @@ def reclaimable(engine: Engine, chain_now_ts: int) -> list[int]:
 
 
 def reclaim(
-    engine: Engine, contracts: Contracts, outbox: Outbox, *, max_attempts: int = 10
+    engine: Engine,
+    contracts: Contracts,
+    outbox: Outbox,
+    *,
+    max_attempts: int = 10,
+    only: frozenset[int] | None = None,
 ) -> ReclaimReport:
     """Read the requests that are due, and follow up those that died.
 
-    ``max_attempts``: useless answers (and refusals) before a job is dead. Raises ``RpcUnavailable``
-    when the node fails before anything was signed.
+    ``max_attempts``: useless answers (and refusals) before a job is dead. ``only``: requests of
+    these challenges. Raises ``RpcUnavailable`` when the node fails before anything was signed.
     """
     report = ReclaimReport()
-    _watch(engine, contracts, outbox, max_attempts, report)
+    _watch(engine, contracts, outbox, max_attempts, only, report)
     with engine.begin() as connection:
-        intents = stored.due(connection, "reclaim", outbox.policy.chain_id)
+        intents = [
+            one
+            for one in stored.due(connection, "reclaim", outbox.policy.chain_id)
+            if only is None or one.challenge_id in only
+        ]
     needed = [one for one in intents if _refundable(engine, contracts, one, report)]
     for intent, outcome in zip(needed, outbox.submit(needed), strict=True):
         _report(intent, outcome, report)
@@ -74,13 +83,19 @@ def reclaim(
 
 
 def _watch(
-    engine: Engine, contracts: Contracts, outbox: Outbox, max_attempts: int, report: ReclaimReport
+    engine: Engine,
+    contracts: Contracts,
+    outbox: Outbox,
+    max_attempts: int,
+    only: frozenset[int] | None,
+    report: ReclaimReport,
 ) -> None:
     chain_id = outbox.policy.chain_id
     with engine.begin() as connection:
         at = checkpoints.read(connection, chain_id)
         now = chain_time.confirmed_now(connection, chain_id)
         due = [] if now is None else watch.watchable(connection, now)
+    due = [one for one in due if only is None or one.challenge_id in only]
     if at is None or now is None or not due:
         return
     try:
