@@ -4,6 +4,9 @@ Each act runs in a thread and a transaction of its own. ``together`` starts all 
 each has done its work or waits for another's lock, and only then lets them commit, one after the
 other in the order asked for. So every act sees the database as it was before any of the others had
 ended, which is where queues and allocators go wrong.
+
+A *late* act is held up in the middle of a statement, with the database before its eyes as it was
+when the statement began (``hold_up_in``), until all the others have ended.
 """
 
 from __future__ import annotations
@@ -26,6 +29,18 @@ PATIENCE_S = 20.0
 Act = Callable[[Connection], Any]
 
 
+_HELD_UP = """
+    create or replace function held_up() returns boolean language plpgsql volatile as $$
+    begin
+        if current_setting('overlap.late', true) = 'on' then
+            perform pg_advisory_lock_shared(7);
+            perform pg_advisory_unlock_shared(7);
+        end if;
+        return true;
+    end $$
+"""
+
+
 class Died(Exception):
     """The worker's process ended here: its transaction is rolled back."""
 
@@ -34,9 +49,10 @@ class Died(Exception):
 class _Performance:
     """One act under way: ``done`` when it only waits to be let go."""
 
+    survives: bool
+    late: bool
     done: threading.Event = field(default_factory=threading.Event)
     go: threading.Event = field(default_factory=threading.Event)
-    survives: bool = True
     future: Future[Any] | None = None
 
 
@@ -59,51 +75,73 @@ class Stage:
         with self.engine.begin() as connection:
             return act(connection)
 
+    def hold_up_in(self, view: str) -> None:
+        """Let late acts be held up while they read ``view``."""
+        with self.engine.begin() as connection:
+            connection.execute(text(_HELD_UP))
+            (body,) = connection.execute(
+                text("select pg_get_viewdef(cast(:view as regclass))"), {"view": view}
+            ).one()
+            slowed = f"select * from ({body.rstrip(';')}) seen where held_up()"  # noqa: S608 — the view's own text
+            connection.exec_driver_sql(f"create or replace view {view} as {slowed}")
+
     def together(
-        self, acts: Sequence[Act], order: Sequence[int], dies: Sequence[int] = ()
+        self,
+        acts: Sequence[Act],
+        order: Sequence[int],
+        dies: Sequence[int] = (),
+        late: int | None = None,
     ) -> list[Any]:
-        """What each act returns. ``order`` says who commits when, ``dies`` who never does.
+        """What each act returned. ``order`` says who commits when, ``dies`` who never does.
 
         Raises whatever an act raised, and ``AssertionError`` for one that never ends.
         """
         assert len(acts) <= self.workers
-        playing = [_Performance(survives=at not in dies) for at in range(len(acts))]
-        for one, act in zip(playing, acts, strict=True):
-            one.future = self._threads.submit(self._perform, one, act)
-        try:
-            for at in order:
-                self._settle(playing)
-                playing[at].go.set()
-                if playing[at].done.is_set():
-                    _result(playing[at])
+        playing = [_Performance(at not in dies, at == late) for at in range(len(acts))]
+        with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as watcher:
+            if late is not None:
+                watcher.execute(text("select pg_advisory_lock(7)"))
+            for one, act in zip(playing, acts, strict=True):
+                one.future = self._threads.submit(self._perform, one, act)
+            try:
+                for at in [at for at in order if at != late]:
+                    self._settle(playing, watcher)
+                    playing[at].go.set()
+                    if playing[at].done.is_set():
+                        _result(playing[at])
+            finally:
+                if late is not None:
+                    self._settle(playing, watcher)
+                    watcher.execute(text("select pg_advisory_unlock(7)"))
+                for one in playing:
+                    one.go.set()
             return [_result(one) for one in playing]
-        finally:
-            for one in playing:
-                one.go.set()
 
     def _perform(self, one: _Performance, act: Act) -> Any:
+        result = None
         try:
             with self.engine.begin() as connection:
+                if one.late:
+                    connection.execute(text("set local overlap.late = 'on'"))
                 result = act(connection)
                 one.done.set()
                 assert one.go.wait(PATIENCE_S), "nobody let it commit"
                 if not one.survives:
                     raise Died
-                return result
         except Died:
-            return Died
+            pass
         finally:
             one.done.set()
+        return result
 
-    def _settle(self, playing: Sequence[_Performance]) -> None:
+    def _settle(self, playing: Sequence[_Performance], watcher: Connection) -> None:
         """Until every act has ended its work or waits for a lock that another one holds."""
         ends = time.monotonic() + PATIENCE_S
-        with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            while busy := sum(not one.done.is_set() for one in playing):
-                if self._waiting(connection) >= busy:
-                    return
-                assert time.monotonic() < ends, f"{busy} acts neither end nor wait for a lock"
-                time.sleep(0.0005)
+        while busy := sum(not one.done.is_set() for one in playing):
+            if self._waiting(watcher) >= busy:
+                return
+            assert time.monotonic() < ends, f"{busy} acts neither end nor wait for a lock"
+            time.sleep(0.0005)
 
     def _waiting(self, connection: Connection) -> int:
         return connection.execute(

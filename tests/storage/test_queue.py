@@ -125,6 +125,24 @@ def test_a_batch_is_filled_past_the_rows_that_others_hold(workers: Stage) -> Non
     assert sorted(map(len, (first, second))) == [1, 2]
 
 
+def test_who_saw_a_job_free_and_comes_a_moment_late_does_not_get_it(workers: Stage) -> None:
+    queued(workers.engine, 1)
+    workers.hold_up_in("pipeline.due_jobs")
+    taken = workers.together([claiming("late"), claiming("quick")], order=[1, 0], late=0)
+    assert taken == [[], [Claim(1, 1)]]
+
+
+def test_who_comes_a_moment_late_takes_what_is_free_again(workers: Stage) -> None:
+    queued(workers.engine, 1)
+    workers.hold_up_in("pipeline.due_jobs")
+
+    def looks_and_gives_back(connection: Connection) -> None:
+        queue.release(connection, claiming("quick")(connection))
+
+    taken = workers.together([claiming("late"), looks_and_gives_back], order=[1, 0], late=0)
+    assert taken[0] == [Claim(1, 2)]
+
+
 def test_a_claim_that_is_rolled_back_leaves_the_job_as_it_was(workers: Stage) -> None:
     queued(workers.engine, 1)
     workers.together([claiming()], order=[0], dies=[0])
