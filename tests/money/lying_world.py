@@ -98,9 +98,17 @@ class LiedTo(Money):
 
 @contextmanager
 def lied_to(
-    engine: Engine, devnet: Deployment, seed: int | str = 0, *, timeout_s: float = 5.0
+    engine: Engine,
+    devnet: Deployment,
+    seed: int | str = 0,
+    *,
+    timeout_s: float = 5.0,
+    receipt_timeout_s: float = 0.0,
 ) -> Generator[LiedTo]:
-    """A devnet with the pipeline's senders behind a liar that tells the truth so far."""
+    """A devnet with the pipeline's senders behind a liar that tells the truth so far.
+
+    ``receipt_timeout_s`` 0: a step looks once, so that how much it asks does not depend on time.
+    """
     for world in open_world(engine, devnet):
         honest = replace(world, policy=replace(world.policy, confirmations=CONFIRMATIONS))
         head = honest.client.node.block_number()
@@ -114,7 +122,7 @@ def lied_to(
             money.policy = replace(
                 money.policy,
                 confirmations=CONFIRMATIONS,
-                receipt_timeout_s=0.05,
+                receipt_timeout_s=receipt_timeout_s,
                 poll_s=0.005,
                 look_again_s=0.05,
             )
