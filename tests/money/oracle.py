@@ -251,12 +251,13 @@ def _effects(client: Client, chain: Chain, one: Expected, *, exactly: bool) -> l
             found.append(f"challenge {number}: requested anew while the first could be answered")
     marked = {subject: count for (id_, subject), count in chain.marked.items() if id_ == number}
     want("winners marked", marked, dict.fromkeys(one.winners, 1))
-    unproved = {s: count for (id_, s), count in chain.unproved.items() if id_ == number}
-    want("proofs not accepted", unproved, {})
     bound = {subject for id_, subject in chain.bound if id_ == number}
     want("wallets bound", bound, set(one.winners | one.cleared))
     want("still bound", {s for s in bound if client.is_bound(number, s)}, set(one.winners))
     if exactly:
+        # Where a reorg takes a binding away, the proof behind it is in vain, and is sent again.
+        unproved = {s: count for (id_, s), count in chain.unproved.items() if id_ == number}
+        want("proofs not accepted", unproved, {})
         ours = Counter(sent.subject for sent in chain.of("bind", number))
         want("bindings sent", ours, Counter(dict.fromkeys(one.winners, one.bindings)))
         clears = Counter(sent.subject for sent in chain.of("clear", number))
