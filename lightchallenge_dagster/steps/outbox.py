@@ -180,6 +180,7 @@ class Outbox:
         if self.dry_run:
             return ResumeReport()
         with self._desk.engine.begin() as connection:
+            sending.reopen_forked(connection)
             flying = storage.in_flight(connection, self.policy.chain_id)
         if not flying:
             return ResumeReport()
@@ -213,12 +214,14 @@ def _untouched(stored: dict[str, StoredIntent], keys: Sequence[str]) -> dict[str
 
 
 def advanceable(engine: Engine) -> list[str]:
-    """Keys of intents that ``Outbox.resume`` can move on now (for sensor ticks: two cheap queries).
+    """Keys of intents that ``Outbox.resume`` can move on now (for sensor ticks: cheap queries).
 
     A mined intent whose block the indexer has confirmed, by number and hash, is marked final here,
-    so that mere confirmations launch no run. Empty while everything in flight was looked at
-    recently, or waits for confirmations.
+    so that mere confirmations launch no run; one that was final in a block which the indexer has
+    replaced is taken up again. Empty while everything in flight was looked at recently, or waits
+    for confirmations.
     """
     with engine.begin() as connection:
+        sending.reopen_forked(connection)
         sending.confirm_indexed(connection)
         return storage.advanceable(connection)

@@ -104,6 +104,11 @@ def confirm_indexed(connection: Connection) -> int:
     return connection.execute(text(sql.load("outbox/confirm_indexed"))).rowcount
 
 
+def reopen_forked(connection: Connection) -> int:
+    """Take up intents again that were final in a block the indexer has replaced; how many."""
+    return connection.execute(text(sql.load("outbox/reopen_forked"))).rowcount
+
+
 # ── what became of it ───────────────────────────────────────────────────────────────────
 
 

@@ -12,6 +12,7 @@ from sqlalchemy import Engine
 from lightchallenge_dagster.devnet.deploy import Deployment
 from lightchallenge_dagster.steps import judge
 from lightchallenge_dagster.steps.finalize import held_back, overdue
+from lightchallenge_dagster.steps.outbox import advanceable
 from tests import builders
 from tests.steps.index_world import open_world
 from tests.steps.money_world import Money, users
@@ -341,3 +342,31 @@ def test_a_finalization_noted_by_a_run_that_died_is_told_by_the_next_settlement(
     money.observe = lambda _boundary, _key: None
     money.settle()
     assert money.proof(challenge)["finalizationSuccess"] is True
+
+
+def test_a_finalization_that_a_reorg_took_out_after_it_was_final_is_sent_again(
+    money: Money,
+) -> None:
+    challenge = money.challenge([ALICE, BOB])
+    money.to_deadline(challenge)
+    before = money.world.rpc.call("evm_snapshot", [])
+    money.finalize()
+    money.follow()
+    assert money.idle()
+    money.world.rpc.call("evm_revert", [before])
+    # Another branch, higher than the one that was indexed.
+    for _ in range(3):
+        money.client.travel(10)
+    money.follow()
+    assert advanceable(money.engine) == [f"finalize:{challenge}"]
+    money.finalize()
+    assert money.proof(challenge)["finalizationSuccess"] is False
+    money.finalize()
+    assert money.client.challenge(challenge).status == 1
+    assert money.proof(challenge)["finalizationSuccess"] is True
+    assert len(finalized(money)) == 1
+    # Sent at the very nonce it had, or dearer.
+    nonces = "select distinct nonce from pipeline.transactions where signer = :signer"
+    assert len(builders.rows(money.engine, nonces, signer=money.finalizing.finalizer)) == 1
+    money.follow()
+    assert money.idle()
