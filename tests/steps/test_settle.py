@@ -364,6 +364,8 @@ def test_one_bad_entry_does_not_take_the_others_down(money: Money) -> None:
     assert sorted(report.proved) == sorted(f"{challenge}:{one.address}" for one in (BOB, DAVE))
     assert report.won_already == [f"{challenge}:{CAROL.address}"]
     assert len(money.winners(challenge, [ALICE, BOB, CAROL, DAVE])) == 3
+    batches = "select key from pipeline.intents where key like '%:batch:%'"
+    assert builders.rows(money.engine, batches) == [], "what was never sent is forgotten"
 
 
 @pytest.mark.parametrize("boundary", BOUNDARIES)
@@ -780,5 +782,73 @@ def test_a_score_beyond_every_number_of_the_chain_is_proved_with_the_largest(
     money.passes(challenge, BOB, score=Decimal("1e90"))
     money.requested(challenge)
     money.settle()
+    money.answer()
+    assert money.settle().proved == [f"{challenge}:{BOB.address}"]
+
+
+def test_what_another_pipeline_proved_since_the_look_at_the_chain_is_not_sent_again(
+    money: Money, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    challenge, winners = crowded(money, 3)
+    verify_each = money.world.contracts.verify_each
+
+    def overtaken(*arguments: Any) -> dict[str, bool]:
+        accepted = verify_each(*arguments)
+        monkeypatch.undo()
+        assert len(money.settle().proved) == 3
+        return accepted
+
+    monkeypatch.setattr(money.world.contracts, "verify_each", overtaken)
+    assert money.settle().proof_transactions == []
+    assert money.transactions("proof") == 1
+    assert money.winners(challenge, winners) == [one.address for one in winners]
+
+
+def test_a_binding_that_is_there_already_is_not_written_again_before_it_is_indexed(
+    money: Money,
+) -> None:
+    challenge = money.challenge([ALICE, BOB])
+    money.passes(challenge, BOB)
+    money.requested(challenge)
+    request_id = int(money.proof(challenge)["taskBinding"]["requestId"])
+    money.client.bind(
+        money.world.deployment.worker,
+        challenge,
+        BOB.address,
+        request_id,
+        benchmark_hash="0x" + "c3" * 32,
+    )
+    report = money.settle()
+    assert (report.bound, len(report.waiting)) == ([], 1)
+    assert money.transactions("bind") == 0
+    money.follow()
+    money.answer()
+    assert money.settle().proved == [f"{challenge}:{BOB.address}"]
+
+
+def test_a_judgement_waits_for_the_payment_order_under_way_and_then_leaves_it_alone(
+    money: Money,
+) -> None:
+    challenge = money.challenge([ALICE, BOB])
+    money.passes(challenge, BOB, proved=True)
+    money.requested(challenge)
+    ran = {"type": "run", "start_ts": money.now(), "duration_s": 60, "distance_km": 1}
+
+    def judged_now(boundary: str, _key: str) -> None:
+        # The order is written down, and nothing of it was sent: a worse upload is judged.
+        if boundary == "planned":
+            builders.evidence(
+                money.engine,
+                challenge,
+                BOB.address,
+                [ran],
+                at=datetime.fromtimestamp(money.now(), UTC),
+            )
+            for day in judge.pending(money.engine):
+                judge.judge(money.engine, day, datetime.fromtimestamp(money.now(), UTC))
+
+    money.observe = judged_now
+    assert money.settle().bound == [f"{challenge}:{BOB.address}"]
+    money.observe = lambda _boundary, _key: None
     money.answer()
     assert money.settle().proved == [f"{challenge}:{BOB.address}"]
