@@ -17,7 +17,6 @@ from lightchallenge_dagster.chain.contracts import (
     STATUS_ACTIVE,
     STATUS_FINALIZED,
     Contracts,
-    OnChainChallenge,
 )
 from lightchallenge_dagster.steps.outbox import Outbox, Outcome
 from lightchallenge_dagster.steps.settling.noting import record_transactions
@@ -138,7 +137,7 @@ def finalize(
         reason = "ChallengePaused" if challenge.status == STATUS_ACTIVE else "it has ended on chain"
         outbox.hold([intent], reason)
         if challenge.status == STATUS_FINALIZED:
-            _note_success(engine, challenge, None)
+            _note_success(engine, challenge_id, None)
             report.finalized.append(challenge_id)
         else:
             report.waiting.append(challenge_id)
@@ -217,8 +216,7 @@ def _record(
     if outcome.error:
         report.errors.append(f"{challenge_id}: {outcome.error}")
     if _finalized(contracts, challenge_id, outcome):
-        challenge = contracts.get_challenge(challenge_id)
-        _note_success(engine, challenge, outcome.tx_hash)
+        _note_success(engine, challenge_id, outcome.tx_hash)
         report.finalized.append(challenge_id)
     elif outcome.state in ("mined", "done"):
         # Nothing is noted: the node may be behind, and the next look tells.
@@ -247,17 +245,18 @@ def _finalized(contracts: Contracts, challenge_id: int, outcome: Outcome) -> boo
     return told or contracts.get_challenge(challenge_id).status == STATUS_FINALIZED
 
 
-def _note_success(engine: Engine, challenge: OnChainChallenge, tx_hash: str | None) -> None:
+def _note_success(engine: Engine, challenge_id: int, tx_hash: str | None) -> None:
     patch: dict[str, object] = {
         "finalizationAttempted": True,
         "finalizationSuccess": True,
         "lastFinalizationError": None,
-        "proofsSubmitted": challenge.winners_count,
     }
     if tx_hash is not None:
         patch["finalizeTxHash"] = tx_hash
     with engine.begin() as connection:
-        proof_fields.merge(connection, challenge.id, patch)
+        # The chain is indexed up to the deadline by now: there are no other winners.
+        patch["proofsSubmitted"] = len(settlement.chain_winners(connection, [challenge_id]))
+        proof_fields.merge(connection, challenge_id, patch)
 
 
 def _note_undone(engine: Engine, challenge_id: int) -> None:
