@@ -190,9 +190,8 @@ def reset_hanging_jobs(
     """Queue jobs again whose worker is gone."""
     from lightchallenge_dagster.steps.ops.stuck_jobs import reset_stuck_jobs as step
 
-    minutes = None if config.challenge_ids else config.minutes
     with _on(database, dry_run=config.dry_run) as engine:
-        report = step(engine, minutes, config.challenge_ids)
+        report = step(engine, config.minutes, config.challenge_ids or None)
     _report(context, database, report, ["aivm_jobs"], dry_run=config.dry_run)
 
 

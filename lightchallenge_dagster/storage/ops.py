@@ -80,7 +80,10 @@ class TerminalJob:
 
 @dataclass(frozen=True, slots=True)
 class StuckJob:
-    """A job that is to be looked at; ``working`` says that a worker's claim on it lives."""
+    """A job that is to be looked at.
+
+    ``working``: a worker's claim on it lives. ``silent``: nothing was heard of it for long.
+    """
 
     challenge_id: int
     status: str
@@ -89,6 +92,7 @@ class StuckJob:
     last_error: str | None
     worker: str | None
     working: bool
+    silent: bool
     ended: bool
 
 
@@ -130,17 +134,18 @@ def terminal_jobs(connection: Connection, challenge_ids: Sequence[int]) -> list[
 
 def stuck_jobs(
     connection: Connection,
-    minutes: float | None,
-    challenge_ids: Sequence[int],
+    minutes: float,
+    challenge_ids: Sequence[int] | None = None,
     *,
     lock: bool = False,
 ) -> list[StuckJob]:
-    """Jobs in ``processing`` without a sign of life for ``minutes``, and those of these challenges.
+    """Jobs in ``processing`` without a sign of life for ``minutes``; or those of these challenges.
 
-    None for ``minutes``: only the latter. ``lock``: nobody changes them until the transaction ends.
+    ``lock``: nobody changes them until the transaction ends.
     """
+    ids = None if challenge_ids is None else list(challenge_ids)
     query = sql.load("ops/stuck_jobs") + ("for update of j" if lock else "")
-    rows = connection.execute(text(query), {"minutes": minutes, "challenge_ids": list(challenge_ids)})
+    rows = connection.execute(text(query), {"minutes": minutes, "challenge_ids": ids})
     return [StuckJob(**row) for row in rows.mappings()]
 
 

@@ -93,7 +93,7 @@ def picture(
         text(sql.load("ops/confirmed")),
         {"chain_id": chain_id, "challenge_ids": asked, "at_most": _MOST_INTENTS},
     ).mappings()
-    hanging = ops.stuck_jobs(connection, hang_minutes, [])
+    hanging = ops.stuck_jobs(connection, hang_minutes)
     return Picture(
         challenges=challenges,
         won=frozenset(

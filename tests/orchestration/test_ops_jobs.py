@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from dagster import DagsterInstance
+from dagster._serdes import serialize_value
 
 from lightchallenge_dagster.definitions import build_defs
 from lightchallenge_dagster.devnet import wallets
@@ -207,6 +208,24 @@ def test_a_dead_job_of_an_ended_challenge_is_not_run_again(shop: Shop) -> None:
     assert jobs(shop) == [(challenge, "dead", 10)]
 
 
+def test_a_request_that_ran_out_of_time_is_given_up_and_made_anew(shop: Shop) -> None:
+    mine, other = (shop.money.challenge([ANN, BOB], duration_s=3 * 86400) for _ in range(2))
+    for challenge in (mine, other):
+        shop.money.passes(challenge, ANN)
+        shop.shown("run_aivm_job", challenge_id=challenge)
+    shop.money.follow()
+    shop.money.client.travel(7200)
+    shop.money.follow()
+
+    shown = steps(shop.shown("run_aivm_job", challenge_id=mine))
+
+    assert shown["reclaim"][0] == "its fee is taken back"
+    assert "nobody committed to it in time" in shown["reclaim"][1]
+    assert shown["request"] == ("submitted", "")
+    client = shop.money.client
+    assert [client.request(number).status for number in (1, 2, 3)] == [5, 1, 1], "no other one"
+
+
 def test_a_job_that_a_living_worker_is_at_is_left_to_it(shop: Shop) -> None:
     challenge = shop.money.challenge([ANN, BOB])
     shop.money.passes(challenge, ANN)
@@ -354,6 +373,16 @@ def test_failed_and_dead_jobs_are_reset_only_by_their_challenge(shop: Shop) -> N
     assert rows["5"]["reason"] == "it has no job"
 
 
+def test_a_job_named_by_its_challenge_is_left_while_its_worker_may_live(shop: Shop) -> None:
+    for challenge in (1001, 1002):
+        b.challenge(shop.world.database, challenge)
+        job(shop, challenge, "processing")
+    shown = shop.shown("reset_stuck_jobs", dry_run=False, challenge_ids=[1001])
+    assert found(shown)[0]["reason"] == "it was heard of less than 30 minutes ago"
+    shop.shown("reset_stuck_jobs", dry_run=False, challenge_ids=[1001], minutes=0)
+    assert jobs(shop) == [(1001, "queued", 0), (1002, "processing", 0)]
+
+
 # ── backfill_metadata_registry ──────────────────────────────────────────────────────────────
 
 
@@ -463,6 +492,17 @@ def test_a_wallet_that_is_not_the_owner_is_named_with_the_owner(shop: Shop) -> N
     assert shop.world.devnet.worker_address in why
     assert shop.world.devnet.metadata_owner_address in why
     assert registered(shop)[0][1] == "pending"
+
+
+def test_nothing_that_the_registry_job_writes_holds_its_key(
+    shop: Shop, instance: DagsterInstance, caplog: pytest.LogCaptureFixture
+) -> None:
+    shop.money.challenge([ANN, BOB])
+    key = wallets.metadata_owner().key.removeprefix("0x")
+    result = shop.run("backfill_metadata_registry", dry_run=False)
+    written = "".join(serialize_value(event) for event in instance.all_logs(result.run_id))
+    assert "backfill_metadata_registry" in written
+    assert key not in written + caplog.text + str(shop.everything())
 
 
 @pytest.mark.parametrize(

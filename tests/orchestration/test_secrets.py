@@ -45,6 +45,8 @@ ENVIRONMENT = {
     "LCAI_WORKER_PK": f"0x{WORKER}",
     "LCAI_FINALIZE_PK": f"0x{FINALIZER}",
     "METADATA_REGISTRY_KEY": f"0x{REGISTRAR}",
+    "METADATA_REGISTRY": f"0x{99:040x}",
+    "BASE_URL": "https://app.example",
     **{
         name: "0x" + f"{number:02x}" * 20
         for number, name in enumerate(
@@ -221,7 +223,8 @@ def test_no_check_that_cannot_look_tells_a_secret() -> None:
 @pytest.mark.parametrize(
     "job",
     ["follow_chain", "request_inferences", "settle_winners", "finalize_challenges",
-     "take_in_uploads", "collect_evidence"],
+     "take_in_uploads", "collect_evidence", "backfill_metadata_registry",
+     "backfill_chain_outcome", "reconcile"],
 )  # fmt: skip
 @pytest.mark.parametrize(
     ("reachable", "talks"),

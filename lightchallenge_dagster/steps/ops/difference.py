@@ -12,6 +12,9 @@ Subject = Literal["status", "outcome", "winner", "binding", "job", "proof", "int
 Action = str
 OUTCOME, FLAGS, NOTE, REQUEUE = "outcome", "flags", "note", "requeue"
 
+#: A job in processing without a sign of life for so many minutes hangs.
+HANG_MINUTES = 30.0
+
 
 def rebuild(projection: str) -> Action:
     """Compute a table from the stored logs again."""

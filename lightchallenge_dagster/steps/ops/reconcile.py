@@ -17,6 +17,7 @@ from lightchallenge_dagster.chain import batches
 from lightchallenge_dagster.errors import PermanentError, TransientError
 from lightchallenge_dagster.steps.ops import compare_challenges, compare_payments, compare_work
 from lightchallenge_dagster.steps.ops.compare_payments import Paid
+from lightchallenge_dagster.steps.ops.difference import HANG_MINUTES
 from lightchallenge_dagster.steps.ops.repair import repair as repair_all
 from lightchallenge_dagster.storage import chain_time, reconciling
 from lightchallenge_dagster.storage.rehearsal import rehearsal
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
     from lightchallenge_dagster.steps.ops.difference import Difference
     from lightchallenge_dagster.storage.reconciling import Picture
 
-#: A job in processing without a sign of life for so many minutes hangs.
-HANG_MINUTES = 30.0
 _RECEIPTS = 100
 
 

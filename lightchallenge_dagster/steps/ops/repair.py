@@ -11,6 +11,7 @@ from lightchallenge_dagster.steps import index
 from lightchallenge_dagster.steps.index import PROJECTIONS
 from lightchallenge_dagster.steps.ops.difference import (
     FLAGS,
+    HANG_MINUTES,
     NOTE,
     OUTCOME,
     REQUEUE,
@@ -46,7 +47,7 @@ def repair(engine: Engine, policy: IndexPolicy, differences: Sequence[Difference
     if OUTCOME in wanted:
         done += _outcomes(engine, [one for one in differences if one.action == OUTCOME])
     if REQUEUE in wanted:
-        reset = reset_stuck_jobs(engine, None, _of(differences, REQUEUE)).reset
+        reset = reset_stuck_jobs(engine, HANG_MINUTES, _of(differences, REQUEUE)).reset
         done += [f"job of challenge {one} queued again" for one in reset]
     for one in differences:
         if one.action == FLAGS and one.challenge_id is not None:

@@ -1,4 +1,4 @@
-"""One challenge's AIVM job by id: dispatch, request and settle it now, and say why not."""
+"""One challenge's AIVM job by id: give up, dispatch, request, settle it now, and say why not."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from lightchallenge_dagster.rules.gates import NO_RULE, Gate, dispatch_gate
 from lightchallenge_dagster.steps.plan import configuration
+from lightchallenge_dagster.steps.reclaim import reclaim
 from lightchallenge_dagster.steps.request import request_inferences
 from lightchallenge_dagster.steps.settle import settle, unsettled
 from lightchallenge_dagster.storage import jobs, ops, plans
@@ -60,7 +61,7 @@ def run_aivm_job(
     queues a failed or dead job of an active challenge anew, with its attempts forgiven. Raises
     ``RpcUnavailable`` when the node fails before anything fresh was signed.
     """
-    lines: list[RunLine] = []
+    lines = _reclaim(engine, contracts, outbox, challenge_id, requests.max_attempts)
     with engine.begin() as connection:
         before = ops.standing(connection, challenge_id)
         if again:
@@ -82,6 +83,18 @@ def run_aivm_job(
     lines.append(_settle(engine, contracts, outbox, chain_now_ts, challenge_id, settling))
     with engine.begin() as connection:
         return RunReport(challenge_id, ops.standing(connection, challenge_id).job_status, lines)
+
+
+def _reclaim(
+    engine: Engine, contracts: Contracts, outbox: Outbox, challenge_id: int, max_attempts: int
+) -> list[RunLine]:
+    """Give up a request that ran out of time, so that the job asks anew; nothing to say if none."""
+    only = frozenset({challenge_id})
+    report = reclaim(engine, contracts, outbox, max_attempts=max_attempts, only=only)
+    if not (report.lost or report.reclaimed or report.pending or report.errors):
+        return []
+    back = "its fee is taken back" if report.reclaimed or report.pending else "given up"
+    return [RunLine("reclaim", back, "; ".join([*report.lost, *report.errors]) or None)]
 
 
 def _again(connection: Connection, challenge_id: int, before: Standing) -> RunLine:

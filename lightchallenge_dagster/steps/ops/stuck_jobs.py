@@ -35,24 +35,22 @@ class ResetReport:
 
 
 def reset_stuck_jobs(
-    engine: Engine, minutes: float | None, challenge_ids: Sequence[int] = ()
+    engine: Engine, minutes: float, challenge_ids: Sequence[int] | None = None
 ) -> ResetReport:
     """Queue the jobs that hang in ``processing``, in one transaction.
 
-    A job hangs when no worker's claim on it lives and nothing was heard of it for ``minutes``; None
-    leaves those alone. Of ``challenge_ids`` also failed and dead jobs are queued, with their
-    attempts forgiven. A job that somebody works on stays, and so does one whose challenge ended.
+    A job hangs when no worker's claim on it lives and nothing was heard of it for ``minutes``. With
+    ``challenge_ids`` only theirs, and failed and dead ones too, with their attempts forgiven. A job
+    whose challenge has ended stays.
     """
     report = ResetReport()
     with engine.begin() as connection:
         found = ops.stuck_jobs(connection, minutes, challenge_ids, lock=True)
-        for job in found:
-            report.lines.append(
-                _reset(connection, job, asked_for=job.challenge_id in challenge_ids)
-            )
+        report.lines.extend(_reset(connection, job, minutes) for job in found)
     known = {job.challenge_id for job in found}
     report.lines.extend(
-        ResetLine(one, None, 0, None, "it has no job") for one in sorted(set(challenge_ids) - known)
+        ResetLine(one, None, 0, None, "it has no job")
+        for one in sorted(set(challenge_ids or ()) - known)
     )
     report.reset.extend(
         one.challenge_id for one in report.lines if one.now == "queued" and one.was != "queued"
@@ -60,8 +58,8 @@ def reset_stuck_jobs(
     return report
 
 
-def _reset(connection: Connection, job: StuckJob, *, asked_for: bool) -> ResetLine:
-    problem = _problem(job, asked_for=asked_for)
+def _reset(connection: Connection, job: StuckJob, minutes: float) -> ResetLine:
+    problem = _problem(job, minutes)
     if problem is not None:
         return ResetLine(job.challenge_id, job.status, job.attempts, job.status, problem)
     if job.status in _GIVEN_UP:
@@ -75,11 +73,13 @@ def _reset(connection: Connection, job: StuckJob, *, asked_for: bool) -> ResetLi
     return ResetLine(job.challenge_id, job.status, attempts, "queued", reason)
 
 
-def _problem(job: StuckJob, *, asked_for: bool) -> str | None:
-    if job.ended and job.status in (*_GIVEN_UP, "processing"):
+def _problem(job: StuckJob, minutes: float) -> str | None:
+    if job.status not in (*_GIVEN_UP, "processing"):
+        return f"it is {job.status}: there is nothing to reset"
+    if job.ended:
         return "its challenge has ended: run cancel_terminal_jobs"
-    if job.status == "processing":
-        return f"a worker is at it: {job.worker}" if job.working else None
     if job.status in _GIVEN_UP:
-        return None if asked_for else f"it is {job.status}; name its challenge to try it again"
-    return f"it is {job.status}: there is nothing to reset"
+        return None
+    if job.working:
+        return f"a worker is at it: {job.worker}"
+    return None if job.silent else f"it was heard of less than {minutes:g} minutes ago"
