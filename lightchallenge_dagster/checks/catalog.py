@@ -202,6 +202,17 @@ CHECKS: list[Check] = [
         "Finalized challenges have an outcome, others have none.",
         "Materialize chain_challenges to rebuild the table from the stored logs.",
     ),
+    Check(
+        "finalize_held_back",
+        "chain_challenges",
+        ERROR,
+        "No challenge past its deadlines is held back from finalization for the sake of a winner.",
+        "Finalizing now would forfeit a winner's stake. Have the admin move the proof deadline "
+        "(setVerificationConfig) and run settle_winners, or judge and rank what the reason names. "
+        "FINALIZE_DESPITE_MISSING_WINNERS=1 gives up on the winner.",
+        lambda around: health.finalize_held_back(around.database.engine(), around.chain.chain_id),
+        paced=True,
+    ),
     _rows(
         "stakers_are_participants",
         "participants",

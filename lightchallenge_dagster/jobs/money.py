@@ -9,6 +9,7 @@ here; the outbox is the retry, and every effect happens at most once however oft
 
 from dagster import OpExecutionContext, job, op
 
+from lightchallenge_dagster.assets.metadata import REASON, markdown_table
 from lightchallenge_dagster.jobs.sending import MoneyConfig, sending
 from lightchallenge_dagster.resources.chain import ChainResource
 from lightchallenge_dagster.resources.database import DatabaseResource
@@ -94,17 +95,25 @@ def finalize_overdue(
         context, database, chain, policy, wallets, FINALIZE_LEASE, ["finalize"],
         dry_run=config.dry_run,
     ) as at:  # fmt: skip
+        now = chain.now_ts()
         finalized = finalize.finalize(
             at.engine,
             chain.contracts(),
             at.outbox,
-            chain.now_ts(),
+            now,
             finalize.FinalizePolicy(
                 finalizer=signers.finalizer().address,
                 despite_missing_winners=policy.finalize_despite_missing_winners,
             ),
         )
-        at.report(finalized)
+        held = [
+            (one.challenge_id, one.reason, one.missing)
+            for one in (finalize.held_back(at.engine, now) if finalized.held_back else ())
+        ]
+        columns = ("challenge", "reason", "winners missing on chain")
+        at.report(
+            finalized, **({"why_held_back": markdown_table(columns, held, REASON)} if held else {})
+        )
 
 
 @job(description="Dispatch challenges, submit their AIVM requests, take back fees of lost ones.")

@@ -14,7 +14,7 @@ from sqlalchemy import text
 from lightchallenge_dagster.errors import TransientError
 from lightchallenge_dagster.rules.amounts import lcai
 from lightchallenge_dagster.rules.nonces import holes
-from lightchallenge_dagster.storage import checkpoints, endpoints, sql
+from lightchallenge_dagster.storage import chain_time, checkpoints, endpoints, sql
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -163,6 +163,17 @@ def standings_not_conserved(engine: Engine) -> Findings:
         waiting = sorted({*waiting, *standings.pending(engine)})
         found = violations(engine, "standings_conserved", waiting=waiting)
     return replace(found, facts={"seasons_waiting": len(waiting)})
+
+
+def finalize_held_back(engine: Engine, chain_id: int) -> Findings:
+    """Challenges past both deadlines that are not finalized for the sake of a winner."""
+    from lightchallenge_dagster.steps import finalize
+
+    with engine.connect() as connection:
+        now = chain_time.confirmed_now(connection, chain_id)
+    held = [] if now is None else finalize.held_back(engine, now)
+    rows = [(one.challenge_id, one.reason, ", ".join(one.missing)) for one in held]
+    return Findings(["challenge_id", "reason", "missing_on_chain"], rows[:SHOWN], len(rows))
 
 
 def wallet_balances(rpc: Rpc, wallets: Mapping[str, str]) -> Findings:

@@ -550,6 +550,17 @@ CASES = [
         sql("update pipeline.chain_challenges set outcome = 2"),
     ),
     Case(
+        "finalize_held_back",
+        in_order(
+            at(b.challenge, 7, b.distance_rule(1)),
+            planned,
+            at(b.stake, 7, ANN),
+            at(b.verdict, 7, ANN),
+            at(b.judgement, 7, ANN),
+        ),
+        at(b.chain_winner, 7, ANN),
+    ),
+    Case(
         "stakers_are_participants",
         at(b.stake, 7, ANN),
         at(

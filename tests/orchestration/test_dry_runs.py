@@ -109,6 +109,16 @@ def test_a_dry_run_shows_the_fee_taken_back_and_the_new_request(shop: Shop) -> N
     assert len(money.events("aivm_inference", "InferenceRequestedV2")) == 2
 
 
+def test_a_dry_run_of_finalize_says_whom_a_challenge_is_held_back_for(shop: Shop) -> None:
+    challenge = a_challenge_that_ann_passes(shop)
+    shop.money.to_deadline(challenge)
+    shown = nothing_happens(shop, "finalize_challenges")
+    (row,) = table(str(shown["why_held_back"]))
+    assert row["challenge"] == str(challenge)
+    assert row["winners missing on chain"] == ANN.address
+    assert shown["would_be_sent"] == "Nothing would be sent."
+
+
 def test_a_dry_run_with_nothing_to_do_says_so(shop: Shop) -> None:
     shop.money.follow()
     shown = nothing_happens(shop, "settle_winners")
