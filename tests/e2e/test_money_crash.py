@@ -126,7 +126,7 @@ def test_a_run_killed_while_money_moves_is_ended_by_the_next_one(
         case.time_passes()
         office.run(case, job)
         assert office.statuses(job) == ["STARTED", "SUCCESS"]
-        assert effects(office, kind) == before + {"request": 2, "batch": 1, "finalize": 2}[kind]
+        assert effects(office, kind) == before + {"request": 2, "batch": 1, "finalize": 3}[kind]
         case.finish()
         assert case.differences() == []
 

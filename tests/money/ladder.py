@@ -24,7 +24,8 @@ from tests.money.world import time_passes
 from tests.steps.index_world import open_world
 from tests.steps.money_world import BENCHMARK, Money, users
 
-ALICE, BOB, CAROL, DAVE, ERIN, FRANK = users("alice", "bob", "carol", "dave", "erin", "frank")
+ALICE, BOB, CAROL, DAVE = users("alice", "bob", "carol", "dave")
+ERIN, FRANK, GRACE, HEIDI = users("erin", "frank", "grace", "heidi")
 
 RUNGS = {
     "request": None, "bind": "request", "reclaim": "bind", "proof": "bind", "finalize": "proof",
@@ -168,11 +169,12 @@ class Ladder:
         }[rung](money)
 
     def _create(self, money: Money) -> None:
-        """A competition that has ended (three of four win), and a threshold challenge (one wins).
+        """Three that have ended: nobody passed; a competition, three of four win; one passed.
 
         Everything but money has happened: stakes, verdicts, the closed ranking.
         """
         self.first_block = self.anvil.block_number() + 1
+        none = money.challenge([GRACE, HEIDI])
         race = money.challenge([ALICE, BOB, CAROL, DAVE])
         goal = money.challenge([ERIN, FRANK])
         builders.execute(
@@ -188,16 +190,19 @@ class Ladder:
         money.to_end(goal)
         money.closes(race)
         self.deadline = self.client.challenge(goal).proof_deadline_ts
+        money.passes(none, GRACE, passed=False)
         self.expected = [
             Expected(race, frozenset({BOB.address, CAROL.address, DAVE.address})),
             Expected(goal, frozenset({FRANK.address})),
+            Expected(none, frozenset(), requests=0),
         ]
 
     def _request(self, money: Money) -> None:
         """Requested, not answered yet; and somebody has bound the competition's loser."""
         race = self.expected[0]
-        assert sorted(money.dispatch().queued) == [one.challenge_id for one in self.expected]
-        assert len(money.request().submitted) == len(self.expected)
+        asked = [one.challenge_id for one in self.expected if one.requests]
+        assert sorted(money.dispatch().queued) == asked
+        assert sorted(money.request().submitted) == asked
         request = int(money.proof(race.challenge_id)["taskBinding"]["requestId"])
         self.client.bind(
             self.deployment.admin,

@@ -32,14 +32,14 @@ KINDS = (
     ("reclaim", "reclaim", 2),
     ("batch", "proof", 1),
     ("proof", "proof", 1),
-    ("finalize", "finalize", 2),
+    ("finalize", "finalize", 3),
 )
 CASES = [
     pytest.param(kind, rung, boundary, nth, id=f"{kind} {nth} {boundary}")
     for kind, rung, count in KINDS
     for boundary in BOUNDARIES
-    # Between two of a kind as well: half of the bindings are through, the others are not.
-    for nth in ((1, count // 2) if count > 2 and boundary in HALFWAY else (1,))
+    # Between two of a kind as well: half of them are through, the others are not.
+    for nth in ((1, (count + 1) // 2) if count > 2 and boundary in HALFWAY else (1,))
 ]
 
 

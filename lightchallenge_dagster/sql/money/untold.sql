@@ -61,7 +61,8 @@ due as (
                           "lastFinalizationError": "a reorg took its transaction out of the chain"}'
                    when p.attempted then '{"finalizationAttempted": true}'
                    else '{}' end as patch,
-           p.proofs or (c.proof ? 'submitProofTxHash'
+           -- Also where nobody won: the run that finalized may not have lived to note it.
+           p.proofs or ((c.proof ? 'submitProofTxHash' or p.finalized)
                         and w.winners is distinct from c.proof ->> 'proofsSubmitted') as proofs
       from patches p
       join public.challenges c on c.id = p.challenge_id
