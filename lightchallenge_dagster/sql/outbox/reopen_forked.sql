@@ -10,6 +10,8 @@ with forked as (
        and block.number = tx.block_number
        and block.hash <> tx.block_hash
      where intent.status in ('confirmed', 'reverted')
+       -- This runs in every tick, and no reorg comes a week later.
+       and intent.updated_at > now() - interval '7 days'
 ),
 given_up as (
     update pipeline.transactions tx
