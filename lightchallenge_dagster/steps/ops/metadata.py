@@ -150,7 +150,9 @@ class _Backfill:
             if len(intents) == self._policy.batch:
                 return place
             mine = made.get(challenge_id, [])
-            if uris[challenge_id]:
+            if mine and mine[-1].status in ("signed", "broadcast"):
+                intents.append(mine[-1].intent)  # asked about; the URI may be there by it
+            elif uris[challenge_id]:
                 ours = [
                     tx for one in mine for tx in sent.get(one.key, []) if tx.receipt_status == 1
                 ]
@@ -171,7 +173,7 @@ class _Backfill:
 
     def _intent(self, challenge_id: int, made: Sequence[Attempt]) -> Intent:
         if made and made[-1].signed and not made[-1].spent:
-            return made[-1].intent  # on its way, with the URI that it was signed with
+            return made[-1].intent  # mined, with the URI that it was signed with
         number = len(made) + 1 if made and made[-1].spent else max(1, len(made))
         return Intent(
             key=self._key(challenge_id) + (f":{number}" if number > 1 else ""),
