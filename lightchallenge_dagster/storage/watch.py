@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from sqlalchemy import text
 
@@ -13,7 +13,20 @@ from lightchallenge_dagster.storage import sql
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-    from lightchallenge_dagster.chain.contracts import OnChainRequest
+
+class Read(Protocol):
+    """What ``AIVMInferenceV2.requests`` said (``chain.contracts``); ``fee`` in wei."""
+
+    @property
+    def fee(self) -> int: ...
+    @property
+    def status(self) -> int: ...
+    @property
+    def commit_deadline(self) -> int: ...
+    @property
+    def reveal_deadline(self) -> int: ...
+    @property
+    def finalize_deadline(self) -> int: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +54,7 @@ def watchable(connection: Connection, chain_now_ts: int) -> list[Watched]:
     ]
 
 
-def record(connection: Connection, one: Watched, read: OnChainRequest, dead: str | None) -> bool:
+def record(connection: Connection, one: Watched, read: Read, dead: str | None) -> bool:
     """Note what the contract said; false when the request is noted as dead already."""
     row = connection.execute(
         text(sql.load("jobs/watched")),
