@@ -15,6 +15,7 @@ from tests import builders as b
 from tests.orchestration.conftest import World
 from tests.orchestration.ops_world import Shop, metadata, open_shop, table
 from tests.steps.money_world import users
+from tests.steps.test_settle import a_competition
 
 ANN, BOB = users("ann", "bob")
 
@@ -107,6 +108,16 @@ def test_a_dry_run_shows_the_fee_taken_back_and_the_new_request(shop: Shop) -> N
     ]
     shop.shown("request_inferences")
     assert len(money.events("aivm_inference", "InferenceRequestedV2")) == 2
+
+
+def test_a_dry_run_of_a_competitions_settlement_freezes_no_ranking(shop: Shop) -> None:
+    challenge = a_competition(shop.money, {ANN: 9, BOB: 8}, top_n=1)
+    rows = table(str(nothing_happens(shop, "settle_winners")["would_be_sent"]))
+    assert [(row["kind"], row["challenge"]) for row in rows] == [("bind", str(challenge))]
+    state = "select state from pipeline.ranking_states"
+    assert b.rows(shop.world.database, state) == [("closed",)]
+    shop.shown("settle_winners")
+    assert b.rows(shop.world.database, state) == [("frozen",)]
 
 
 def test_a_dry_run_of_finalize_says_whom_a_challenge_is_held_back_for(shop: Shop) -> None:
