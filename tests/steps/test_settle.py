@@ -799,7 +799,8 @@ def test_what_another_pipeline_proved_since_the_look_at_the_chain_is_not_sent_ag
         return accepted
 
     monkeypatch.setattr(money.world.contracts, "verify_each", overtaken)
-    assert money.settle().proof_transactions == []
+    report = money.settle()
+    assert (report.proof_transactions, report.won_already) == ([], [])
     assert money.transactions("proof") == 1
     assert money.winners(challenge, winners) == [one.address for one in winners]
 
