@@ -168,7 +168,7 @@ _LIST = (
          lasts=4),
     Kind("balance_stale", bent((BALANCE,), as_of_before(1)), 0.1, (BALANCE,)),
     Kind("balance_zero", bent((BALANCE,), nothing_there), 0.03, (BALANCE,)),
-    Kind("calls_stale", bent((CALL, GAS), as_of_before(1)), 0.02, (CALL, GAS), lasts=2),
+    Kind("calls_stale", bent((CALL, GAS), as_of_before(1)), 0.06, (CALL, GAS), lasts=2),
     Kind("estimate_rate_limited", _error("limit exceeded", -32005), 0.03, (GAS,)),
     Kind("estimate_bad_gateway", _status(502), 0.03, (GAS,), lasts=3),
     Kind("batch_reordered", batch(lambda answers, rng: rng.shuffle(answers)), 0.1, batches=True),

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from lightchallenge_dagster.devnet.client import FINALIZED
 from lightchallenge_dagster.devnet.wallets import Wallet
@@ -169,15 +170,17 @@ class Story:
         money, deployed = self.money, self.money.world.deployment
         for wallet in (deployed.worker, deployed.finalizer):
             sent = sent_by(money, wallet, self.since_block)
+            on_chain = {one.hash: one.nonce for one in sent}
             mined = {
-                row["hash"]
+                row["hash"]: row["nonce"]
                 for row in money.world.rows(
-                    "select hash from pipeline.transactions"
+                    "select hash, nonce from pipeline.transactions"
                     " where signer = :wallet and receipt_status in (0, 1)",
                     wallet=wallet.address,
                 )
             }
-            yield "transactions", {one.hash for one in sent}, mined
+            yield "on chain only", on_chain.items() - mined.items(), set[Any]()
+            yield "in the table only", mined.items() - on_chain.items(), set[Any]()
             nonces = [one.nonce for one in sent]
             yield "nonces", nonces, list(range(nonces[0], nonces[0] + len(nonces)))
             spent = sum(one.fee_wei + (one.value_wei if one.succeeded else 0) for one in sent)
