@@ -15,11 +15,7 @@ from dagster import Config, OpExecutionContext, job, op
 from pydantic import Field
 
 from lightchallenge_dagster.assets.catalog import TABLES
-from lightchallenge_dagster.assets.metadata import (
-    lines_metadata,
-    materialization,
-    table_metadata,
-)
+from lightchallenge_dagster.assets.metadata import lines_metadata, materialization, table_metadata
 from lightchallenge_dagster.jobs.money import REQUESTS, SETTLEMENTS
 from lightchallenge_dagster.jobs.sending import sending
 from lightchallenge_dagster.resources.chain import ChainResource
