@@ -249,6 +249,8 @@ def test_a_bound_wallet_that_does_not_win_is_unbound_and_cannot_win_by_itself(
     assert bound(money, challenge, ALICE, BOB) == [BOB.address]
     assert money.winners(challenge, [ALICE, BOB]) == [BOB.address]
     assert money.work() == []
+    kinds = "select kind from pipeline.intents where kind in ('bind', 'clear') order by nonce"
+    assert builders.rows(money.engine, kinds) == [("clear",), ("bind",)]
 
 
 def test_a_winner_who_submitted_for_themselves_counts_as_success(money: Money) -> None:
@@ -853,3 +855,41 @@ def test_a_judgement_waits_for_the_payment_order_under_way_and_then_leaves_it_al
     money.observe = lambda _boundary, _key: None
     money.answer()
     assert money.settle().proved == [f"{challenge}:{BOB.address}"]
+
+
+def test_what_is_on_its_way_is_not_ordered_again(money: Money) -> None:
+    challenge = a_competition(money, {ALICE: 1, BOB: 9, CAROL: 7}, top_n=2)
+    call = money.world.rpc.call
+    money.policy = replace(money.policy, receipt_timeout_s=0.1)
+    for kind, sent in (("bind", 2), ("proof", 1)):
+        call("evm_setAutomine", [False])
+        try:
+            for _ in range(3):
+                money.settle()
+            assert money.transactions(kind) == sent
+        finally:
+            call("evm_setAutomine", [True])
+        call("evm_mine", [])
+        money.outbox().resume()
+    assert money.winners(challenge, [ALICE, BOB, CAROL]) == [BOB.address, CAROL.address]
+
+
+def test_a_bound_winner_whose_stake_is_on_no_chain_is_refused_and_the_others_are_proved(
+    money: Money,
+) -> None:
+    challenge = money.challenge([ALICE, BOB, CAROL])
+    (stranger,) = users("stranger")
+    for wallet in (BOB, CAROL, stranger):
+        money.passes(challenge, wallet)
+    money.requested(challenge)
+    money.settle()
+    money.answer()
+    # The tables still hold what a reorg has taken away.
+    builders.stake(money.engine, challenge, stranger.address)
+    request_id = int(money.proof(challenge)["taskBinding"]["requestId"])
+    money.client.bind(money.world.deployment.worker, challenge, stranger.address, request_id)
+    money.follow()
+    report = money.settle()
+    assert report.refused == [f"{challenge}:{stranger.address}: NotEligible"]
+    assert money.transactions("proof") == 1
+    assert money.winners(challenge, [BOB, CAROL]) == [BOB.address, CAROL.address]
