@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from sqlalchemy import text
@@ -20,12 +21,17 @@ if TYPE_CHECKING:
 
 def lock_unsigned(connection: Connection, key: str) -> bool:
     """Lock an intent that may be signed now; false when another worker has signed it already."""
+    return _lock(connection, key, ["planned", "refused"])
+
+
+def _lock(connection: Connection, key: str, statuses: Sequence[str]) -> bool:
+    """Lock an intent until the transaction ends; false when it has none of the statuses."""
     row = connection.execute(
         text("""
             select 1 from pipeline.intents
-             where key = :key and status in ('planned', 'refused') for update
+             where key = :key and status = any(:statuses) for update
         """),
-        {"key": key},
+        {"key": key, "statuses": list(statuses)},
     )
     return row.first() is not None
 
@@ -156,8 +162,11 @@ def record_mined(connection: Connection, key: str, receipt: Receipt, *, final: b
     """A block holds one of the intent's transactions.
 
     ``final`` says that the block is at confirmation depth: only then does the intent become
-    ``confirmed``, or ``reverted`` and free to be attempted under another key.
+    ``confirmed``, or ``reverted`` and free to be attempted under another key. Nothing is written
+    about an intent that another worker has found final, or free to be signed anew, meanwhile.
     """
+    if not _lock(connection, key, ["signed", "broadcast", "mined"]):
+        return
     connection.execute(
         text("""
             update pipeline.transactions
@@ -207,7 +216,12 @@ def record_mined(connection: Connection, key: str, receipt: Receipt, *, final: b
 
 
 def record_unmined(connection: Connection, key: str) -> None:
-    """A reorg took the intent's transaction out of the chain: it has to be mined again."""
+    """A reorg took the intent's transaction out of the chain: it has to be mined again.
+
+    Nothing is written about an intent that is not ``mined`` any more.
+    """
+    if not _lock(connection, key, ["mined"]):
+        return
     connection.execute(
         text("""
             update pipeline.transactions
@@ -228,20 +242,30 @@ def record_unmined(connection: Connection, key: str) -> None:
     )
 
 
-def record_ousted(connection: Connection, key: str, foreign: str) -> bool:
+def record_ousted(connection: Connection, key: str, nonce: int, foreign: str) -> bool:
     """The intent's nonce was used by the transaction ``foreign``, not ours: it may be signed anew.
 
     An empty transaction that was to fill a hole has nothing left to do: the hole is filled. False,
-    and nothing is changed, when another worker has stored ``foreign`` as ours meanwhile.
+    and nothing is changed, when ``foreign`` is ours after all, or when another worker has moved the
+    intent on meanwhile: to a block, or to another nonce.
     """
-    ours = connection.execute(
-        text("select 1 from pipeline.transactions where hash = :hash"), {"hash": foreign}
-    )
-    if ours.first() is not None:
+    found = connection.execute(
+        text("""
+            select exists (select from pipeline.transactions t where t.hash = :foreign) as ours
+              from pipeline.intents
+             where key = :key and nonce = :nonce and status in ('signed', 'broadcast')
+               for update
+        """),
+        {"key": key, "nonce": nonce, "foreign": foreign},
+    ).first()
+    if found is None or found.ours:
         return False
     connection.execute(
-        text("update pipeline.transactions set receipt_status = :ousted where intent_key = :key"),
-        {"key": key, "ousted": OUSTED},
+        text("""
+            update pipeline.transactions set receipt_status = :ousted
+             where intent_key = :key and nonce = :nonce
+        """),
+        {"key": key, "nonce": nonce, "ousted": OUSTED},
     )
     connection.execute(
         text("""
@@ -250,7 +274,7 @@ def record_ousted(connection: Connection, key: str, foreign: str) -> bool:
                    nonce = null, retry_at = null, updated_at = now(),
                    last_error = 'its nonce was used by ' || cast(:foreign as text)
                                 || ' of the same wallet'
-             where key = :key and status in ('signed', 'broadcast')
+             where key = :key
         """),
         {"key": key, "foreign": foreign},
     )

@@ -134,7 +134,7 @@ def _unmined(
     foreign = free.foreign_transaction(desk, [*txs, latest], head)
     if foreign is not None:
         with desk.engine.begin() as connection:
-            gone = sending.record_ousted(connection, key, foreign)
+            gone = sending.record_ousted(connection, key, latest.nonce, foreign)
         if gone:
             tally.add("ousted")
             return Outcome(key, "waiting", f"its nonce was used by {foreign}")
