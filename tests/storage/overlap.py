@@ -27,6 +27,8 @@ PATIENCE_S = 20.0
 """Nothing here takes a tenth of it: what does, waits for ever."""
 
 Act = Callable[[Connection], Any]
+Pause = Callable[[], None]
+Play = Callable[[Pause], Any]
 
 
 _HELD_UP = """
@@ -47,13 +49,18 @@ class Died(Exception):
 
 @dataclass(slots=True)
 class _Performance:
-    """One act under way: ``done`` when it only waits to be let go."""
+    """One act under way."""
 
     survives: bool
-    late: bool
-    done: threading.Event = field(default_factory=threading.Event)
+    paused: threading.Event = field(default_factory=threading.Event)
     go: threading.Event = field(default_factory=threading.Event)
+    ended: threading.Event = field(default_factory=threading.Event)
     future: Future[Any] | None = None
+
+    @property
+    def busy(self) -> bool:
+        pauses = self.paused.is_set() and not self.go.is_set()
+        return not (pauses or self.ended.is_set())
 
 
 class Stage:
@@ -96,48 +103,70 @@ class Stage:
 
         Raises whatever an act raised, and ``AssertionError`` for one that never ends.
         """
-        assert len(acts) <= self.workers
-        playing = [_Performance(at not in dies, at == late) for at in range(len(acts))]
+
+        def transaction(act: Act, at: int, results: list[Any]) -> Play:
+            def play(pause: Pause) -> None:
+                with self.engine.begin() as connection:
+                    if at == late:
+                        connection.execute(text("set local overlap.late = 'on'"))
+                    results[at] = act(connection)
+                    pause()
+
+            return play
+
+        results: list[Any] = [None] * len(acts)
+        plays = [transaction(act, at, results) for at, act in enumerate(acts)]
+        self.interleave(plays, order, dies, late)
+        return results
+
+    def interleave(
+        self,
+        plays: Sequence[Play],
+        order: Sequence[int],
+        dies: Sequence[int] = (),
+        late: int | None = None,
+    ) -> list[Any]:
+        """The same for plays with transactions of their own, which ``pause`` where they may die.
+
+        None stands for the result of one that died.
+        """
+        assert len(plays) <= self.workers
+        playing = [_Performance(at not in dies) for at in range(len(plays))]
         with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as watcher:
             if late is not None:
                 watcher.execute(text("select pg_advisory_lock(7)"))
-            for one, act in zip(playing, acts, strict=True):
-                one.future = self._threads.submit(self._perform, one, act)
+            for one, play in zip(playing, plays, strict=True):
+                one.future = self._threads.submit(self._perform, one, play)
             try:
                 for at in [at for at in order if at != late]:
                     self._settle(playing, watcher)
                     playing[at].go.set()
-                    if playing[at].done.is_set():
-                        _result(playing[at])
+                self._settle(playing, watcher)
             finally:
                 if late is not None:
-                    self._settle(playing, watcher)
                     watcher.execute(text("select pg_advisory_unlock(7)"))
                 for one in playing:
                     one.go.set()
             return [_result(one) for one in playing]
 
-    def _perform(self, one: _Performance, act: Act) -> Any:
-        result = None
+    def _perform(self, one: _Performance, play: Play) -> Any:
+        def pause() -> None:
+            one.paused.set()
+            assert one.go.wait(PATIENCE_S), "nobody let it go on"
+            if not one.survives:
+                raise Died
+
         try:
-            with self.engine.begin() as connection:
-                if one.late:
-                    connection.execute(text("set local overlap.late = 'on'"))
-                result = act(connection)
-                one.done.set()
-                assert one.go.wait(PATIENCE_S), "nobody let it commit"
-                if not one.survives:
-                    raise Died
+            return play(pause)
         except Died:
-            pass
+            return None
         finally:
-            one.done.set()
-        return result
+            one.ended.set()
 
     def _settle(self, playing: Sequence[_Performance], watcher: Connection) -> None:
-        """Until every act has ended its work or waits for a lock that another one holds."""
+        """Until every act has ended, pauses, or waits for a lock that another one holds."""
         ends = time.monotonic() + PATIENCE_S
-        while busy := sum(not one.done.is_set() for one in playing):
+        while busy := sum(one.busy for one in playing):
             if self._waiting(watcher) >= busy:
                 return
             assert time.monotonic() < ends, f"{busy} acts neither end nor wait for a lock"

@@ -20,7 +20,7 @@ from tests import builders
 OPEN = ("queued", "failed", "processing")
 SENT = ("submitted", "done")
 OVER = ("dead", "canceled", "skipped")
-MAX_ATTEMPTS = 3
+MAX_ATTEMPTS = 2
 LEASE_S = 3600.0
 LOST = "lost"
 

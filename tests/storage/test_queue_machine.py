@@ -55,7 +55,7 @@ NOW = builders.ts(builders.ENDS)
 
 challenge_ids = st.sampled_from(CHALLENGES)
 several = st.sets(challenge_ids, min_size=1).map(sorted).map(tuple)
-back = st.integers(0, 30)
+back = st.integers(0, 2) | st.integers(0, 30)
 """Which of all claims ever made, counted back from the latest."""
 
 
@@ -65,6 +65,7 @@ class Wish:
 
     what: str
     back: int = 0
+    member: int = 0
     batch: int = 1
     challenges: tuple[int, ...] = ()
     outcome: Outcome = "put back"
@@ -81,6 +82,7 @@ about_claims = st.builds(
     Wish,
     what=st.sampled_from(["beat", "give back", "write", "write", "write"]),
     back=back,
+    member=st.integers(0, 3),
     outcome=st.sampled_from(get_args(Outcome)),
 )
 others = st.builds(
@@ -113,6 +115,23 @@ class QueueMachine(RuleBasedStateMachine):
     @rule(batches=st.lists(st.integers(1, 4), min_size=4, max_size=WORKERS))
     def many_claim_at_once(self, batches: list[int]) -> None:
         self._moves([Wish("take", batch=one) for one in batches], range(len(batches)), ())
+
+    @rule(
+        batch=st.integers(1, 3),
+        outcome=st.sampled_from(get_args(Outcome)),
+        ends=st.sampled_from(["give back", "give back", "beat", "die"]),
+    )
+    def one_works_through_a_batch(self, batch: int, outcome: Outcome, ends: str) -> None:
+        before = len(self.batches)
+        self._moves([Wish("take", batch=batch)], [0], ())
+        if len(self.batches) == before:
+            return
+        for at in range(len(self.batches[-1])):
+            self._moves([Wish("write", member=at, outcome=outcome)], [0], ())
+        if ends == "die":
+            self.a_lease_runs_out(0)
+        else:
+            self._moves([Wish(ends)], [0], ())
 
     @rule(
         wanted=st.lists(wishes, min_size=2, max_size=WORKERS),
@@ -178,7 +197,7 @@ class QueueMachine(RuleBasedStateMachine):
             return Beat(tuple(batch))
         if wish.what == "give back":
             return GiveBack(tuple(batch))
-        return Write(batch[wish.back % len(batch)], wish.outcome)
+        return Write(batch[wish.member % len(batch)], wish.outcome)
 
     # ── what happens around them ──
 
@@ -361,7 +380,7 @@ def test_the_queue_does_what_the_model_says_whatever_workers_do_at_once(database
         workers.hold_up_in("pipeline.due_jobs")
         run_state_machine_as_test(
             type("Machine", (QueueMachine,), {"workers": workers}),
-            settings=settings(examples(150), stateful_step_count=20),
+            settings=settings(examples(120), stateful_step_count=15),
         )
 
 
