@@ -1,13 +1,39 @@
 -- Take due jobs, the oldest first; a row that another worker holds right now is left to it. Whoever
 -- comes a moment late finds the other's living claim and gets nothing.
-with free as materialized (
+-- Each status is walked in the order of its index (PostgreSQL does that for one status at a time),
+-- and only so far that ten others in the middle of such a claim leave enough: how many due jobs
+-- wait behind does not matter.
+with oldest as materialized (
+    (select j.id
+       from public.aivm_jobs j
+      where j.status = 'queued'
+        and exists (select from pipeline.due_jobs due where due.id = j.id)
+        and (cast(:challenge_ids as bigint[]) is null
+             or j.challenge_id = any(cast(:challenge_ids as bigint[])))
+      order by j.created_at, j.id
+      limit 11 * cast(:batch as bigint))
+    union all
+    (select j.id
+       from public.aivm_jobs j
+      where j.status = 'failed'
+        and exists (select from pipeline.due_jobs due where due.id = j.id)
+        and (cast(:challenge_ids as bigint[]) is null
+             or j.challenge_id = any(cast(:challenge_ids as bigint[])))
+      order by j.created_at, j.id
+      limit 11 * cast(:batch as bigint))
+    union all
+    (select j.id
+       from public.aivm_jobs j
+      where j.status = 'processing'
+        and exists (select from pipeline.due_jobs due where due.id = j.id)
+        and (cast(:challenge_ids as bigint[]) is null
+             or j.challenge_id = any(cast(:challenge_ids as bigint[])))
+      order by j.created_at, j.id
+      limit 11 * cast(:batch as bigint))
+), free as materialized (
     select j.id, j.challenge_id
       from public.aivm_jobs j
-     where j.id in (
-               select due.id
-                 from pipeline.due_jobs due
-                where cast(:challenge_ids as bigint[]) is null
-                   or due.challenge_id = any(cast(:challenge_ids as bigint[])))
+     where j.id in (select id from oldest)
        and j.status in ('queued', 'failed', 'processing')
      order by j.created_at, j.id
      limit :batch
