@@ -6,7 +6,7 @@ RUN := $(PYTHON) -m
 OR_NONE = || { code=$$?; [ $$code = 5 ] && [ -n "$(ARGS)" ]; }
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow bench-index bench-rank soak-index soak-rules check format lock clean
+.PHONY: help install demo test test-slow bench-index bench-rank bench-queue soak-index soak-rules soak-money check format lock clean
 
 help: ## Show this text
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1  	\2/p' Makefile
@@ -31,11 +31,17 @@ bench-index: install ## Measure the indexer (ARGS="--help" shows its parts)
 bench-rank: install ## Measure judging, ranking, standings (ARGS="--help" shows its parts)
 	@$(RUN) benchmarks.rank $(ARGS)
 
+bench-queue: install ## Measure the queue of AIVM jobs (ARGS="--help" shows its parts)
+	@$(RUN) benchmarks.queue $(ARGS)
+
 soak-index: install ## Seeds of a misbehaving chain against the indexer; resumes (ARGS="--help")
 	@$(RUN) tests.simulator $(ARGS)
 
 soak-rules: install ## Every property of the rules with 50,000 examples (ARGS="--help")
 	@$(RUN) tests.rules $(ARGS)
+
+soak-money: install ## Killed workers and lying nodes against the money side (ARGS="--help")
+	@$(RUN) tests.money $(ARGS)
 
 check: install ## Types, lint, format, import rings, contracts
 	$(RUN) ruff check .

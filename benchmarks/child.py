@@ -30,6 +30,9 @@ PARTS = {
     "evidence-rows": "benchmarks.judgement.evidence_rows",
     "evaluation-ours": "benchmarks.judgement.evaluation_ours",
     "evaluation-loop": "benchmarks.judgement.evaluation_loop",
+    "queue-rows": "benchmarks.queue.rows",
+    "queue-worker": "benchmarks.queue.worker",
+    "queue-feeder": "benchmarks.queue.feeder",
 }
 
 

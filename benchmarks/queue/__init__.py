@@ -1,0 +1,1 @@
+"""How fast the queue of AIVM jobs is: `make bench-queue`."""
