@@ -108,11 +108,11 @@ class Hatchery:
         if process.stdout is not None:
             process.stdout.close()
 
-    def warm(self, plan: Plan) -> None:
-        """Work the plan in the forking process itself: each life then finds everything loaded."""
+    def here(self, plan: Plan) -> Life:
+        """Work the plan in the forking process itself; each life then finds everything loaded."""
         life = self._register(plan)
-        self._write({"warm": life.number, "plan": plan.to_json()})
-        self.wait(life)
+        self._write({"here": life.number, "plan": plan.to_json()})
+        return self.wait(life)
 
     def start(self, plan: Plan) -> Life:
         """Fork a worker; it is at work when this returns, or soon."""
@@ -209,12 +209,11 @@ def _ignore(_number: int, _frame: object) -> None:
 
 
 def _obey(order: dict[str, Any], alive: dict[int, int]) -> None:
-    if "warm" in order:
-        gc.unfreeze()
-        live(Plan.from_json(order["plan"]), lambda _: None)
-        gc.collect()
+    if "here" in order:
+        number = order["here"]
+        status = _work(number, Plan.from_json(order["plan"]))
         gc.freeze()
-        _tell({"life": order["warm"], "ended": 0})
+        _tell({"life": number, "ended": status << 8})
     elif "kill" in order:
         for pid, number in alive.items():
             if number == order["kill"]:
@@ -230,20 +229,25 @@ def _obey(order: dict[str, Any], alive: dict[int, int]) -> None:
 def _hatch(number: int, plan: Plan) -> None:
     """The forked worker's whole life; does not return."""
     status = 1
-
-    def tell(what: Mapping[str, Any]) -> None:
-        _tell({"life": number, "said": what})
-
     try:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         signal.alarm(plan.longest_s)
-        live(plan, tell)
-        status = 0
-    except BaseException:  # noqa: BLE001 — told, and raised where somebody waits for it
-        tell({"crash": traceback.format_exc()[-2500:]})
+        status = _work(number, plan)
     finally:
         os._exit(status)
+
+
+def _work(number: int, plan: Plan) -> int:
+    def tell(what: Mapping[str, Any]) -> None:
+        _tell({"life": number, "said": what})
+
+    try:
+        live(plan, tell)
+    except BaseException:  # noqa: BLE001 — told, and raised where somebody waits for it
+        tell({"crash": traceback.format_exc()[-2500:]})
+        return 1
+    return 0
 
 
 def _bury(alive: dict[int, int]) -> None:

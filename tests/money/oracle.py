@@ -76,6 +76,7 @@ class Chain:
     requests: dict[int, list[dict[str, Any]]] = field(
         default_factory=dict[int, list[dict[str, Any]]]
     )
+    attested: dict[str, Mapping[str, Any]] = field(default_factory=dict[str, Mapping[str, Any]])
     bound: Counter[tuple[int, str]] = field(default_factory=Counter[tuple[int, str]])
     cleared: Counter[tuple[int, str]] = field(default_factory=Counter[tuple[int, str]])
     marked: Counter[tuple[int, str]] = field(default_factory=Counter[tuple[int, str]])
@@ -140,6 +141,8 @@ def read_chain(client: Client, from_block: int) -> Chain:
                     "requester": args["requester"],
                 }
             )
+        elif event.name == "PoIAttested":
+            chain.attested[args["taskId"]] = args
         elif event.name == "BindingRecorded":
             chain.bound[args["challengeId"], args["subject"]] += 1
         elif event.name == "BindingCleared":
@@ -298,8 +301,16 @@ def _rows(client: Client, chain: Chain, database_url: str, one: Expected) -> lis
         }
         want("proof.taskBinding", proof.get("taskBinding"), binding)
         want("proof.requestTxHash", proof.get("requestTxHash"), last["tx_hash"])
-        if proof.get("verificationStatus") not in ("requested", "finalized"):
-            want("proof.verificationStatus", proof.get("verificationStatus"), "finalized")
+        want("proof.verificationStatus", proof.get("verificationStatus"), "finalized")
+        answer = client.request(last["request_id"]).response_hash
+        want("proof.poiResultHash", proof.get("poiResultHash"), answer)
+        attested = chain.attested.get(last["task_id"], {})
+        for key, is_ in (
+            ("poiTranscriptHash", attested.get("transcriptHash")),
+            ("poiSlot", str(attested.get("slot"))),
+            ("poiAttestationCount", attested.get("count")),
+        ):
+            want(f"proof.{key}", proof.get(key), is_)
     else:
         want("a job", row["job"], None)
         want("proof.taskBinding", proof.get("taskBinding"), None)
