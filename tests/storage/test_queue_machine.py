@@ -91,6 +91,9 @@ others = st.builds(
     challenges=several,
     flag=st.booleans(),
 )
+outcomes: st.SearchStrategy[Outcome] = st.sampled_from(
+    ["fail", "fail", "submit", "submit", "put back", "skipped", "canceled"]
+)
 wishes = takes | about_claims | others
 
 
@@ -118,20 +121,23 @@ class QueueMachine(RuleBasedStateMachine):
 
     @rule(
         batch=st.integers(1, 3),
-        outcome=st.sampled_from(get_args(Outcome)),
+        outcomes=st.lists(outcomes, min_size=1, max_size=3),
         ends=st.sampled_from(["give back", "give back", "beat", "die"]),
     )
-    def one_works_through_a_batch(self, batch: int, outcome: Outcome, ends: str) -> None:
-        before = len(self.batches)
-        self._moves([Wish("take", batch=batch)], [0], ())
-        if len(self.batches) == before:
-            return
-        for at in range(len(self.batches[-1])):
-            self._moves([Wish("write", member=at, outcome=outcome)], [0], ())
-        if ends == "die":
-            self.a_lease_runs_out(0)
-        else:
-            self._moves([Wish(ends)], [0], ())
+    def some_work_through_a_batch(self, batch: int, outcomes: list[Outcome], ends: str) -> None:
+        """One after the other, each with its own outcome; what dead ones leave is cleared away."""
+        for outcome in outcomes:
+            before = len(self.batches)
+            self._moves([Wish("take", batch=batch)], [0], ())
+            if len(self.batches) == before:
+                return
+            for at in range(len(self.batches[-1])):
+                self._moves([Wish("write", member=at, outcome=outcome)], [0], ())
+            if ends == "die":
+                self._lose(0)
+                self._moves([Wish("reap")], [0], ())
+            else:
+                self._moves([Wish(ends)], [0], ())
 
     @rule(
         wanted=st.lists(wishes, min_size=2, max_size=WORKERS),
@@ -208,8 +214,10 @@ class QueueMachine(RuleBasedStateMachine):
     @rule(back=back)
     def a_lease_runs_out(self, back: int) -> None:
         """A worker was silent for too long."""
-        if not self.batches:
-            return
+        if self.batches:
+            self._lose(back)
+
+    def _lose(self, back: int) -> None:
         for claim in self.batches[-1 - back % len(self.batches)]:
             if self.model.holds(claim):
                 self.model.change(claim.challenge_id, living=False)
