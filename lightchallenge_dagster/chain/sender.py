@@ -37,7 +37,10 @@ class Simulated:
 
 
 def _quantity(value: Any) -> int:
-    return int(cast("str", value), 16)
+    try:
+        return int(value, 16)
+    except (TypeError, ValueError) as error:
+        raise RpcUnavailable(f"the node answered {value!r:.60} for a number") from error
 
 
 class Sender:
@@ -76,7 +79,10 @@ class Sender:
 
         Asks the chain: a latest block without ``baseFeePerGas`` means legacy gas prices.
         """
-        block = cast("dict[str, Any]", self._rpc.call("eth_getBlockByNumber", ["latest", False]))
+        block = self._rpc.call("eth_getBlockByNumber", ["latest", False])
+        if not isinstance(block, dict):
+            raise RpcUnavailable("eth_getBlockByNumber: the node shows no latest block")
+        block = cast("dict[str, Any]", block)
         if block.get("baseFeePerGas") is None:
             return Fees(_quantity(self._rpc.call("eth_gasPrice", [])), None)
         try:

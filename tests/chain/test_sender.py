@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -164,3 +164,21 @@ def test_a_signed_transaction_is_known_once_it_was_handed_over(anvil: Anvil) -> 
     assert not sender.knows(signed.hash)
     assert sender.broadcast(signed.raw) == ("accepted", "")
     assert sender.knows(signed.hash)
+
+
+@pytest.mark.parametrize("method", ["eth_getTransactionCount", "eth_getBalance", "eth_gasPrice"])
+@pytest.mark.parametrize("said", [None, "", "soon", {}, 7])
+def test_what_is_no_number_is_no_answer(
+    anvil: Anvil, node: LyingNode, method: str, said: Any
+) -> None:
+    node.lie = bent(method, lambda _true: said)
+    sender = Sender(Rpc(node.url, sleep=lambda _: None))
+    ask: dict[str, Callable[[], object]] = {
+        "eth_getTransactionCount": lambda: sender.mined_nonce(anvil.accounts[0]),
+        "eth_getBalance": lambda: sender.balance(anvil.accounts[0]),
+        "eth_gasPrice": sender.fees,
+    }
+    if method == "eth_gasPrice":
+        node.lie = bent("eth_getBlockByNumber", lambda _true: said or None)
+    with pytest.raises(RpcUnavailable):
+        ask[method]()

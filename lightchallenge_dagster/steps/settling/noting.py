@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -23,12 +24,15 @@ def record_transactions(engine: Engine, contracts: Contracts) -> int:
     """
     with engine.begin() as connection:
         untold = settlement.untold(connection)
+        indexed = settlement.chain_winners(connection, [one.challenge_id for one in untold])
+    counted = Counter(challenge_id for challenge_id, _ in indexed)
     patches: dict[int, dict[str, object]] = {}
     for one in untold:
         patches[one.challenge_id] = dict(one.patch)
         if one.proofs:
-            count = contracts.get_challenge(one.challenge_id).winners_count
-            patches[one.challenge_id]["proofsSubmitted"] = count
+            # The index is some blocks behind, and so may the node be.
+            told = contracts.get_challenge(one.challenge_id).winners_count
+            patches[one.challenge_id]["proofsSubmitted"] = max(told, counted[one.challenge_id])
     with engine.begin() as connection:
         return sum(
             proof_fields.merge(connection, challenge_id, patch)
