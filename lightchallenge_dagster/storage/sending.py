@@ -120,13 +120,7 @@ def reopen_forked(connection: Connection) -> int:
 
 def record_broadcast(connection: Connection, tx: StoredTransaction, retry_s: float) -> None:
     """A node has taken the transaction; look again in ``retry_s`` seconds."""
-    connection.execute(
-        text("""
-            update pipeline.transactions set broadcast_at = coalesce(broadcast_at, now())
-             where hash = :hash
-        """),
-        {"hash": tx.hash},
-    )
+    # The intent first, as everywhere: in the other order two workers wait for each other.
     connection.execute(
         text("""
             update pipeline.intents
@@ -135,6 +129,13 @@ def record_broadcast(connection: Connection, tx: StoredTransaction, retry_s: flo
              where key = :key and status in ('signed', 'broadcast')
         """),
         {"key": tx.intent_key, "retry_s": retry_s},
+    )
+    connection.execute(
+        text("""
+            update pipeline.transactions set broadcast_at = coalesce(broadcast_at, now())
+             where hash = :hash
+        """),
+        {"hash": tx.hash},
     )
 
 
