@@ -270,10 +270,10 @@ def _cut(said: object) -> object:
     """What was said, every part that is not short cut off."""
     if isinstance(said, dict):
         return {
-            name: part if len(str(part)) < 300 else str(part)[:_LONGEST_PART]
+            name: part if len(str(part)) < 300 else str(part)[-_LONGEST_PART:]
             for name, part in said.items()
         }
-    return str(said)[:_LONGEST_PART]
+    return str(said)[-_LONGEST_PART:]
 
 
 __all__ = ["Hatchery", "Life", "Tell"]
