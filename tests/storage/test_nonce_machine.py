@@ -116,6 +116,23 @@ class NonceMachine(RuleBasedStateMachine):
     def many_sign_at_once(self, node: Quirks, wanted: set[int]) -> None:
         self._work([Wish("sign", one, node) for one in sorted(wanted)], range(WORKERS), ())
 
+    @rule(
+        count=st.integers(1, 3),
+        recorded=st.booleans(),
+        after=st.lists(wishes, min_size=1, max_size=WORKERS),
+    )
+    def effects_go_through_and_an_erring_node_does_not_know(
+        self, count: int, recorded: bool, after: list[Wish]
+    ) -> None:
+        """Signed, sent and mined; then workers ask whomever they ask."""
+        self._plan(count)
+        self._sign(self._desk(Quirks()), self.planned[-count:])
+        self._look(self._desk(Quirks()))
+        self.chain.mine(count)
+        if recorded:
+            self._look(self._desk(Quirks()))
+        self._work(after, range(WORKERS), ())
+
     def _work(self, wanted: Sequence[Wish], order: Sequence[int], dies: Any) -> None:
         plays = [self._play(wish) for wish in wanted]
         self.workers.interleave(plays, [at for at in order if at < len(plays)], tuple(dies))
@@ -260,5 +277,5 @@ def test_nonces_come_out_right_whatever_workers_programs_and_nodes_do(database_u
     with stage(database_url, WORKERS) as workers:
         run_state_machine_as_test(
             type("Machine", (NonceMachine,), {"workers": workers}),
-            settings=settings(examples(60), stateful_step_count=15),
+            settings=settings(examples(50), stateful_step_count=12),
         )
