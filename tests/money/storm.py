@@ -134,7 +134,10 @@ class _Node(LyingNode):
 
 
 class _Storm:
-    def __init__(self, arena: Arena, seed: int, *, lying: bool, kills: int | None) -> None:
+    def __init__(
+        self, arena: Arena, seed: int, *, lying: bool, kills: int | None, longest_s: float
+    ) -> None:
+        self.longest_s = longest_s
         self.rng = rng = random.Random(f"money {seed}")
         self.arena = arena
         self.result = Result(seed)
@@ -223,7 +226,7 @@ class _Storm:
             node.mix(RATES)
         before = sum(self.result.kills.values())
         fruitless = 0
-        over = time.monotonic() + LONGEST_STORM_S
+        over = time.monotonic() + self.longest_s
         while sum(self.result.kills.values()) - before < kills and time.monotonic() < over:
             if len(alive) < self.workers:
                 alive.append(self._start(node, kinds))
@@ -336,12 +339,21 @@ class _Storm:
 
 
 def run(
-    arena: Arena, seed: int, *, lying: bool = False, kills: int | None = None, keep: bool = False
+    arena: Arena,
+    seed: int,
+    *,
+    lying: bool = False,
+    kills: int | None = None,
+    longest_s: float = LONGEST_STORM_S,
+    keep: bool = False,
 ) -> Result:
-    """Play ``seed`` to its end; ``keep`` leaves its database for whoever wants to look."""
+    """Play ``seed`` to its end; ``keep`` leaves its database for whoever wants to look.
+
+    Each of its up to three storms lasts until so many of the ``kills`` were done, or so long.
+    """
     arena.next()
     started = time.monotonic()
-    storm = _Storm(arena, seed, lying=lying, kills=kills)
+    storm = _Storm(arena, seed, lying=lying, kills=kills, longest_s=longest_s)
     try:
         storm.play()
     finally:
