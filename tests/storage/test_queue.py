@@ -143,6 +143,17 @@ def test_who_comes_a_moment_late_takes_what_is_free_again(workers: Stage) -> Non
     assert taken[0] == [Claim(1, 2)]
 
 
+def test_who_comes_a_moment_late_does_not_take_what_is_over_by_then(workers: Stage) -> None:
+    queued(workers.engine, 1)
+    workers.hold_up_in("pipeline.due_jobs")
+
+    def cancels(connection: Connection) -> list[int]:
+        return jobs.cancel(connection, [1], "it ended")
+
+    assert workers.together([claiming("late"), cancels], order=[1, 0], late=0) == [[], [1]]
+    assert job(workers.engine, 1) == ("canceled", 0, "it ended")
+
+
 def test_a_claim_that_is_rolled_back_leaves_the_job_as_it_was(workers: Stage) -> None:
     queued(workers.engine, 1)
     workers.together([claiming()], order=[0], dies=[0])
