@@ -73,6 +73,7 @@ def queue(connection: Connection, challenge_ids: Sequence[int]) -> list[int]:
     statement = text("""
         insert into public.aivm_jobs (challenge_id, status, attempts)
         select id, 'queued', 0 from unnest(cast(:challenge_ids as bigint[])) id
+         order by id
         on conflict (challenge_id) do nothing
         returning challenge_id
     """)

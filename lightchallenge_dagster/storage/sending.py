@@ -112,7 +112,7 @@ def confirm_indexed(connection: Connection) -> int:
 
 def reopen_forked(connection: Connection) -> int:
     """Take up intents again that were final in a block the indexer has replaced; how many."""
-    return connection.execute(text(sql.load("outbox/reopen_forked"))).rowcount
+    return connection.execute(text(sql.load("outbox/reopen_forked"))).scalar_one()
 
 
 # ── what became of it ───────────────────────────────────────────────────────────────────

@@ -8,7 +8,7 @@ import pytest
 
 from tests.money.storm import Arena, arena, run
 
-SEEDS = range(3)
+SEEDS = range(1)
 
 
 @pytest.fixture(scope="module")

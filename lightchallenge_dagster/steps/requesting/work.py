@@ -88,6 +88,8 @@ class Work:
             status = jobs.record_failure(
                 connection, claim.challenge_id, error, self.policy.max_attempts
             )
+            if status is None:
+                return  # it was canceled meanwhile: the refusal is nobody's any more
             (self.report.dead if status == "dead" else self.report.failed).append(
                 claim.challenge_id
             )
