@@ -72,7 +72,9 @@ def orphaned(talk: Talk, call: Call, true: Any, rng: random.Random) -> Any:
 
 def of_another(talk: Talk, call: Call, _true: Any, rng: random.Random) -> Any:
     """The receipt of another transaction."""
-    others = [past[-1] for found, past in talk.receipts.items() if found != call["params"][0]]
+    others = [
+        past[-1] for found, past in talk.receipts.items() if past and found != call["params"][0]
+    ]
     return rng.choice(others) if others else None
 
 
