@@ -142,17 +142,18 @@ class Outbox:
         outcomes |= _untouched(stored, rest) if self.dry_run else follow(self._desk, rest)
         return [outcomes[key] for key in keys]
 
-    def hold(self, intents: Sequence[Intent], reason: str) -> None:
-        """Write intents down without sending them: not now, ask again in ``waiting_retry_s``.
+    def hold(self, intents: Sequence[Intent], reason: str, retry_s: float | None = None) -> None:
+        """Write intents down without sending them: not now, ask again in ``retry_s`` seconds.
+
+        By default in ``waiting_retry_s``.
 
         What was signed already is not touched.
         """
         with self._desk.engine.begin() as connection:
             storage.plan(connection, self.policy.chain_id, intents)
             for intent in intents:
-                sending.record_trouble(
-                    connection, intent.key, reason, self.policy.waiting_retry_s, signed=False
-                )
+                again_s = self.policy.waiting_retry_s if retry_s is None else retry_s
+                sending.record_trouble(connection, intent.key, reason, again_s, signed=False)
 
     def refuse(self, intent: Intent, reason: str) -> None:
         """Write an intent down as refused without asking its contract: what it needs is missing.

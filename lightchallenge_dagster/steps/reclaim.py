@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from lightchallenge_dagster.chain import abi
 from lightchallenge_dagster.chain.rpc import RpcError
 from lightchallenge_dagster.rules.requests import CANCELLED, TIMED_OUT, fate
-from lightchallenge_dagster.storage import chain_time, checkpoints, watch
+from lightchallenge_dagster.storage import chain_time, checkpoints, sending, watch
 from lightchallenge_dagster.storage import outbox as stored
 from lightchallenge_dagster.storage.outbox import Intent
 from lightchallenge_dagster.storage.watch import Watched
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
     from lightchallenge_dagster.chain.contracts import Contracts, OnChainRequest
     from lightchallenge_dagster.steps.outbox import Outbox, Outcome
+
+#: When to look again for the key of a wallet that was retired before its fee came back.
+_NO_KEY_RETRY_S = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +78,7 @@ def reclaim(
             for one in stored.due(connection, "reclaim", outbox.policy.chain_id)
             if only is None or one.challenge_id in only
         ]
-    needed = [one for one in intents if _refundable(engine, contracts, one, report)]
+    needed = [one for one in intents if _refundable(engine, contracts, outbox, one, report)]
     for intent, outcome in zip(needed, outbox.submit(needed), strict=True):
         _report(intent, outcome, report)
         outbox.reached("noted", intent.key)
@@ -154,14 +157,23 @@ def _intent(aivm_inference: str, one: Watched, call: str) -> Intent:
 
 
 def _refundable(
-    engine: Engine, contracts: Contracts, intent: Intent, report: ReclaimReport
+    engine: Engine, contracts: Contracts, outbox: Outbox, intent: Intent, report: ReclaimReport
 ) -> bool:
-    """Whether the fee is still there to be taken back; an intent without a purpose is withdrawn."""
+    """Whether the fee is still there, and ours to take back; an intent without a purpose ends."""
     request_id = int(intent.key.rsplit(":", 1)[1])
+    if not outbox.signs_as(intent.signer):
+        error = f"request {request_id}: only {intent.signer} can take its fee back"
+        report.errors.append(error)
+        with engine.begin() as connection:
+            sending.record_trouble(connection, intent.key, error, _NO_KEY_RETRY_S, signed=False)
+        return False
     if contracts.request(request_id).status not in (CANCELLED, TIMED_OUT):
         return True
     with engine.begin() as connection:
-        stored.withdraw(connection, intent.key)
+        if not stored.withdraw(connection, intent.key):
+            # It was signed once, and a foreign transaction of the wallet came before it.
+            error = "its fee is back already"
+            sending.record_refusal(connection, intent.key, error, counts=False, retry_s=None)
     report.reclaimed.append(request_id)
     return False
 

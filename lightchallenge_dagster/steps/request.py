@@ -105,7 +105,8 @@ def _complete(work: Work, claim: Claim, outcome: Outcome) -> None:
         work.report.errors.append(f"{claim.challenge_id}: {outcome.error}")
     if outcome.state == "mined":
         _note(work, claim, outcome)
-    elif outcome.state == "pending":
+    elif outcome.state in ("pending", "reverted"):
+        # What reverted for good is counted by the run that makes the next attempt.
         work.report.pending.append(claim.challenge_id)
     elif outcome.state == "waiting":
         work.put_back(claim, outcome.error or "")
@@ -117,6 +118,8 @@ def _complete(work: Work, claim: Claim, outcome: Outcome) -> None:
 def _note(work: Work, claim: Claim, outcome: Outcome) -> None:
     made = _made(work.contracts.addresses.aivm_inference, outcome.receipt)
     with work.writing(claim) as connection:
+        # A node keeps receipts for a while only; the indexer keeps its logs.
+        made = made or jobs.made_by(connection, outcome.tx_hash or "")
         if made is None:
             error = "the node shows no InferenceRequestedV2 in the receipt; asked again later"
             sending.note(connection, outcome.key, error, work.policy.lease_s)

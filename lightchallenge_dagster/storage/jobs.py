@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 class RequestFacts:
     """What a request is made of; ``own_…`` is the passing verdict of ``challenges.subject``.
 
-    ``noted_task`` is the task of a request that the job or ``proof.taskBinding`` names already.
+    ``noted_task`` is the task of a request that the job or ``proof.taskBinding`` names already, and
+    that is not dead; ``noted_known``: it is indexed.
     """
 
     challenge_id: int
@@ -35,6 +36,7 @@ class RequestFacts:
     own_evidence_hash: str | None
     own_updated_at: datetime | None
     noted_task: str | None = None
+    noted_known: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +116,7 @@ def request_facts(connection: Connection, challenge_ids: Sequence[int]) -> list[
             own_evidence_hash=row.own_evidence_hash,
             own_updated_at=row.own_updated_at,
             noted_task=row.noted_task,
+            noted_known=row.noted_known,
         )
         for row in rows
     ]
@@ -158,6 +161,18 @@ def record_submitted(
     connection.execute(
         text(sql.load("jobs/progress")), {"challenge_id": challenge_id, "task_id": task_id}
     )
+
+
+def made_by(connection: Connection, tx_hash: str) -> tuple[int, str] | None:
+    """Id and task of the indexed request that a transaction made."""
+    row = connection.execute(
+        text("""
+            select request_id, task_id from pipeline.inference_requests
+             where requested_tx = :tx_hash
+        """),
+        {"tx_hash": tx_hash},
+    ).first()
+    return None if row is None else (int(row.request_id), row.task_id)
 
 
 def misnoted(connection: Connection) -> list[Misnoted]:

@@ -38,6 +38,8 @@ def rehearsal(engine: Engine) -> Generator[Engine]:
         outer = connection.begin()
         try:
             connection.execute(text("set local lock_timeout = '5s'"))
+            # What it locks others wait for: a node that does not answer must not hold them up.
+            connection.execute(text("set local idle_in_transaction_session_timeout = '30s'"))
             # Steps ask of an engine no more than ``begin`` and ``connect``.
             yield cast("Engine", _Rehearsal(connection))
         finally:

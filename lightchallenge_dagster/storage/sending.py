@@ -24,6 +24,11 @@ def lock_unsigned(connection: Connection, key: str) -> bool:
     return _lock(connection, key, ["planned", "refused"])
 
 
+def lock_signed(connection: Connection, key: str) -> bool:
+    """Lock a signed intent that no block holds yet; false when it has moved on."""
+    return _lock(connection, key, ["signed", "broadcast"])
+
+
 def _lock(connection: Connection, key: str, statuses: Sequence[str]) -> bool:
     """Lock an intent until the transaction ends; false when it has none of the statuses."""
     row = connection.execute(
@@ -252,12 +257,15 @@ def record_ousted(connection: Connection, key: str, nonce: int, foreign: str) ->
     """
     found = connection.execute(
         text("""
-            select exists (select from pipeline.transactions t where t.hash = :foreign) as ours
+            select exists (select from pipeline.transactions t
+                            where t.hash = :foreign
+                              and (t.intent_key = :key
+                                   or t.receipt_status is distinct from :ousted)) as ours
               from pipeline.intents
              where key = :key and nonce = :nonce and status in ('signed', 'broadcast')
                for update
         """),
-        {"key": key, "nonce": nonce, "foreign": foreign},
+        {"key": key, "nonce": nonce, "foreign": foreign, "ousted": OUSTED},
     ).first()
     if found is None or found.ours:
         return False

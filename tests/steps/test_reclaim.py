@@ -252,3 +252,72 @@ def test_a_death_while_reclaiming_gives_one_refund_and_one_new_request(
     assert len(request_ids(money)) == 2
     assert money.transactions("reclaim") == 1
     assert money.job(challenge)["status"] == "submitted"
+
+
+def die_at(money: Money, boundary: str) -> None:
+    def die(reached: str, _key: str) -> None:
+        if reached == boundary:
+            raise Killed
+
+    money.observe = die
+    with pytest.raises(Killed):
+        money.reclaim()
+    money.observe = lambda _boundary, _key: None
+
+
+def test_the_fee_of_a_retired_wallet_is_named_and_stops_nobody(money: Money) -> None:
+    challenge = a_requested_challenge(money)
+    (made,) = request_ids(money)
+    let_it_expire(money)
+    die_at(money, "planned")
+    retired = "0x" + "de" * 20
+    builders.execute(
+        money.engine,
+        "update pipeline.intents set signer = :wallet where kind = 'reclaim'",
+        wallet=retired,
+    )
+    assert money.reclaim().errors == [f"request {made}: only {retired} can take its fee back"]
+    assert reclaimable(money.engine, money.now()) == []
+    assert money.request().submitted == [challenge]
+
+
+def test_a_fee_that_came_back_at_the_nonce_of_our_own_reclaim_is_done(money: Money) -> None:
+    a_requested_challenge(money)
+    (made,) = request_ids(money)
+    let_it_expire(money)
+    die_at(money, "stored")
+    money.client.send(money.world.deployment.worker, "aivm_inference", "cancelExpired", made)
+    assert money.outbox().resume().ousted == 1
+    assert money.reclaim().reclaimed == [made]
+    assert reclaimable(money.engine, money.now()) == []
+
+
+def test_a_dead_request_is_not_noted_again_by_a_node_that_is_behind(
+    money: Money, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    challenge = money.challenge([ALICE, BOB], duration_s=3 * DAY)
+    money.passes(challenge, BOB)
+    made = money.client.request_inference(
+        money.world.deployment.admin, challenge, BOB.address, model_digest=MODEL, params_hash=PARAMS
+    )
+    task = money.client.request(made).task_id
+    builders.insert(
+        money.engine,
+        "public.aivm_jobs",
+        challenge_id=challenge,
+        status="submitted",
+        attempts=0,
+        task_id=task,
+    )
+    builders.execute(
+        money.engine,
+        "update public.challenges set proof = proof || cast(:patch as jsonb)",
+        patch=builders.Jsonb({"taskBinding": {"requestId": str(made), "taskId": task}}),
+    )
+    then = money.now()
+    let_it_expire(money)
+    assert money.reclaim().requeued == [challenge]
+    monkeypatch.setattr(type(money.world.contracts), "latest_timestamp", lambda _self: then)
+    assert money.request().submitted == [challenge]
+    assert money.job(challenge)["task_id"] != task
+    assert len(request_ids(money)) == 2

@@ -3,7 +3,8 @@
 select key, kind, status, refusals, last_error, updated_at
   from pipeline.intents i
  where status in ('reverted', 'refused')
-   and coalesce(last_error, '') not in ('AlreadyWinner', 'AlreadyFinalized', 'AlreadySet')
+   and coalesce(last_error, '') not in ('AlreadyWinner', 'AlreadyFinalized', 'AlreadySet',
+                                         'its fee is back already')
    and not exists (
        select from pipeline.intents later
         where later.kind = i.kind

@@ -9,9 +9,18 @@ select c.id as challenge_id,
        v.score as own_score,
        v.evidence_hash as own_evidence_hash,
        v.updated_at as own_updated_at,
-       lower(coalesce(j.task_id, c.proof #>> '{taskBinding,taskId}')) as noted_task
+       noted.task_id as noted_task,
+       exists (select from pipeline.inference_requests r where r.task_id = noted.task_id)
+           as noted_known
   from public.challenges c
   left join public.aivm_jobs j on j.challenge_id = c.id
+  -- A request that is known to be dead speaks for nobody, whatever a node that is behind shows.
+  left join lateral (
+      select task_id
+        from lower(coalesce(j.task_id, c.proof #>> '{taskBinding,taskId}')) task_id
+       where not exists (select from pipeline.request_watch w
+                          where w.task_id = task_id and w.dead is not null)
+  ) noted on true
   left join public.verdicts v
     on v.challenge_id = c.id and lower(v.subject) = lower(c.subject) and v.pass
  where c.id = any(cast(:challenge_ids as bigint[]))

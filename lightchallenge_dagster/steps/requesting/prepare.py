@@ -20,6 +20,9 @@ from lightchallenge_dagster.storage.queue import Claim, ClaimLost
 if TYPE_CHECKING:
     from lightchallenge_dagster.storage.rankings import Winner
 
+#: What a prompt lacks is an upload or a field of the row: not there from one second to the next.
+_NO_PROMPT_RETRY_S = 300.0
+
 
 def prepare(work: Work, claims: Sequence[Claim]) -> dict[Claim, Intent]:
     """The request to send, or to ask about, for each claimed job that needs one now.
@@ -70,9 +73,10 @@ def _prepared(work: Work, claim: Claim, known: _Known) -> Intent | None:
     number = len(made) + 1 if latest is None or latest.spent else len(made)
     if latest is not None and latest.status == "reverted":
         # It was mined and reverted for good: a refusal that the simulation did not foresee.
+        # The next attempt is written down first: no death between the two counts it twice.
         work.report.errors.append(f"{challenge_id}: {latest.last_error}")
-        work.fail(claim, latest.last_error or "reverted")
         work.outbox.hold([_blank(work, challenge_id, number)], "after a revert")
+        work.fail(claim, latest.last_error or "reverted")
         return None
     facts = known.facts.get(challenge_id)
     if not made and facts is not None and _noted(work, claim, facts):
@@ -80,17 +84,23 @@ def _prepared(work: Work, claim: Claim, known: _Known) -> Intent | None:
     prompt = _prompt(facts, known.leaders.get(challenge_id, ()))
     if isinstance(prompt, str):
         work.put_back(claim, prompt)
-        work.outbox.hold([_blank(work, challenge_id, number)], prompt)
+        work.outbox.hold([_blank(work, challenge_id, number)], prompt, _NO_PROMPT_RETRY_S)
         return None
     intent = _request(work, prompt, number)
     return intent if _open(work, claim, intent) else None
 
 
 def _noted(work: Work, claim: Claim, facts: RequestFacts) -> bool:
-    """Take over the request that an earlier worker made and noted, while it can still serve."""
+    """Take over the request that an earlier worker made and noted, while it can still serve.
+
+    Also true when the node is behind and cannot say: then the job waits.
+    """
     if not is_hash32(facts.noted_task):
         return False
     request_id = work.contracts.request_id_by_task(facts.noted_task or "")
+    if request_id == 0 and facts.noted_known:
+        work.put_back(claim, f"the node does not show the task {facts.noted_task} yet")
+        return True
     if request_id == 0:
         return False
     made = work.contracts.request(request_id)

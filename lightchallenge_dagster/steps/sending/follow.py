@@ -15,6 +15,7 @@ from lightchallenge_dagster.storage import sending
 from lightchallenge_dagster.storage.outbox import StoredIntent, StoredTransaction
 
 _RECEIPTS_PER_CALL = 100
+_NO_KEY_AGAIN_S = 600.0
 
 
 def follow(desk: Desk, keys: Sequence[str]) -> dict[str, Outcome]:
@@ -151,12 +152,12 @@ def _broadcast(desk: Desk, tx: StoredTransaction) -> str | None:
         taken = answer == "accepted" or desk.sender.knows(tx.hash)
     except RpcUnavailable as error:
         taken, words = False, str(error)
+    # Of a wallet whose key is not here the same bytes can be sent again, and nothing else done.
+    again_s = desk.policy.look_again_s if tx.signer in desk.signers else _NO_KEY_AGAIN_S
     with desk.engine.begin() as connection:
         if taken:
-            sending.record_broadcast(connection, tx, desk.policy.look_again_s)
+            sending.record_broadcast(connection, tx, again_s)
         else:
-            sending.record_trouble(
-                connection, tx.intent_key, words, desk.policy.look_again_s, signed=True
-            )
+            sending.record_trouble(connection, tx.intent_key, words, again_s, signed=True)
     desk.observe("broadcast", tx.intent_key)
     return None if taken else words

@@ -36,6 +36,8 @@ def replacement(
     if fees is None:
         return None
     with desk.engine.begin() as connection:
+        if not sending.lock_signed(connection, one.intent.key):
+            return None
         nonces.lock(connection, policy.chain_id, signer.address)
         current = storage.transactions(connection, [one.intent.key]).get(one.intent.key, [])
         if not current or current[-1].hash != latest.hash:

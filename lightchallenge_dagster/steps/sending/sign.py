@@ -203,6 +203,6 @@ def _over_limit(desk: Desk, connection: Connection, preview: Preview) -> str | N
     limit = desk.policy.max_request_spend_per_day_wei
     if limit is None or preview.intent.kind != "request":
         return None
-    spent = sending.request_spend(connection, desk.policy.chain_id, lock=True)
+    spent = sending.request_spend(connection, desk.policy.chain_id, lock=not desk.dry_run)
     spent += sum(one.cost_wei for one in desk.previews if one.intent.kind == "request")
     return limits.spend_problem(spent, preview.cost_wei, limit)
