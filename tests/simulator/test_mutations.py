@@ -14,8 +14,8 @@ A_FEW = 8
 BEGIN = {"checkpoint first": 7}
 
 
-# Each takes a quarter of a minute: one lie and one forgotten reorg at every `make test`.
-ALWAYS = {"swallow failed logs", "forget the orphans"}
+# Each takes a quarter of a minute: one at every `make test`.
+ALWAYS = {"swallow failed logs"}
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,8 @@
 Hypothesis looks for a way around it: the sending steps and a PostgreSQL are real, the chain is
 modelled (``nonce_chain``).
 
-``SOAK_EXAMPLES=20000 pytest --timeout=0 tests/storage/test_nonce_machine.py`` looks twenty times as
-long as `make test`.
+``SOAK_EXAMPLES=20000 pytest --timeout=0 tests/storage/test_nonce_machine.py`` looks far
+longer than `make test`.
 """
 
 from __future__ import annotations
@@ -277,5 +277,5 @@ def test_nonces_come_out_right_whatever_workers_programs_and_nodes_do(database_u
     with stage(database_url, WORKERS) as workers:
         run_state_machine_as_test(
             type("Machine", (NonceMachine,), {"workers": workers}),
-            settings=settings(examples(50), stateful_step_count=12),
+            settings=settings(examples(35), stateful_step_count=12),
         )

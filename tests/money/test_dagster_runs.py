@@ -1,7 +1,7 @@
 """Runs of Dagster's that are killed while money moves: the next run ends it, with one effect.
 
 Each is a real run in a process of its own (``dagster job execute``), recorded in Dagster's own
-storage, and killed by a real SIGKILL at a boundary of the outbox. ``tests/money`` has all the
+storage, and killed by a real SIGKILL at a boundary of the outbox. ``test_crash_matrix`` has all the
 boundaries, in plain processes.
 """
 
@@ -46,7 +46,7 @@ class Office:
     def run(self, case: Case, job: str, *, die_at: str | None = None) -> None:
         """One run of the job in a process of its own: it succeeds, or dies there by SIGKILL."""
         done = subprocess.run(
-            [DAGSTER, "job", "execute", "-m", "tests.e2e.mortal", "-j", job],
+            [DAGSTER, "job", "execute", "-m", "tests.money.mortal", "-j", job],
             cwd=self.home,
             env={
                 "PATH": os.defpath,
