@@ -88,15 +88,7 @@ def _note_again(engine: Engine) -> None:
     """Correct the jobs whose request came out of a reorg with another id."""
     with engine.begin() as connection:
         for one in jobs.misnoted(connection):
-            jobs.record_submitted(
-                connection,
-                one.challenge_id,
-                request_id=one.request_id,
-                task_id=one.task_id,
-                tx_hash=one.tx_hash,
-                worker=one.worker,
-                again=True,
-            )
+            jobs.note_again(connection, one)
 
 
 def _complete(work: Work, claim: Claim, outcome: Outcome) -> None:

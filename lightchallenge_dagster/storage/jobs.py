@@ -184,6 +184,19 @@ def misnoted(connection: Connection) -> list[Misnoted]:
     ]
 
 
+def note_again(connection: Connection, one: Misnoted) -> None:
+    """Note the right request in a job and its challenge; the job may step back."""
+    record_submitted(
+        connection,
+        one.challenge_id,
+        request_id=one.request_id,
+        task_id=one.task_id,
+        tx_hash=one.tx_hash,
+        worker=one.worker,
+        again=True,
+    )
+
+
 def put_back(connection: Connection, challenge_id: int, error: str) -> None:
     """Return a job to the queue: nothing was sent, and it was nobody's fault."""
     connection.execute(

@@ -67,15 +67,7 @@ def _note_again(engine: Engine, challenge_ids: Sequence[int]) -> list[str]:
         for one in jobs.misnoted(connection):
             if one.challenge_id not in challenge_ids:
                 continue
-            jobs.record_submitted(
-                connection,
-                one.challenge_id,
-                request_id=one.request_id,
-                task_id=one.task_id,
-                tx_hash=one.tx_hash,
-                worker=one.worker,
-                again=True,
-            )
+            jobs.note_again(connection, one)
             done.append(f"challenge {one.challenge_id}: request {one.request_id} noted again")
     return done
 
