@@ -103,6 +103,8 @@ def anvil(request: pytest.FixtureRequest) -> Iterator[Anvil]:
     node.rpc("anvil_setCoinbase", f"0x{next(_numbers):040x}")
     snapshot = node.snapshot()
     yield node
+    # A snapshot knows nothing of them: they would be mined in a later test's blocks.
+    node.rpc("anvil_dropAllTransactions")
     node.revert(snapshot)
 
 
