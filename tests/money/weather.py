@@ -124,7 +124,8 @@ class Weather:
         offset = 0
         for number in range(first, last + 1):
             block = self._anvil.rpc("eth_getBlockByNumber", hex(number), True)
-            for tx in block["transactions"]:
+            # A block that was mined just now may not be shown yet.
+            for tx in block["transactions"] if block is not None else ():
                 sender = tx["from"].lower()
                 if sender not in self._wallets or sender in lost:
                     continue
