@@ -108,6 +108,10 @@ class LyingNode:
         with self._turn:
             self.chain.release()
 
+    def alone(self) -> threading.Lock:
+        """While it is held nobody is answered, and no lie moves the chain."""
+        return self._turn
+
     def truth(self, calls: Sequence[Call]) -> list[dict[str, Any]]:
         """What the real node says, in the order asked."""
         body = json.dumps(calls[0] if len(calls) == 1 else list(calls))

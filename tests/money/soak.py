@@ -10,11 +10,14 @@ import argparse
 import contextlib
 import json
 import multiprocessing
+import multiprocessing.connection
 import multiprocessing.util
+import os
 import shutil
 import signal
 import sys
 import tempfile
+import threading
 import time
 import traceback
 from collections import Counter
@@ -82,7 +85,7 @@ def _show(console: Console, result: dict[str, Any], most: int) -> None:
         highlight=False,
     )
     for one in result["differences"][:most]:
-        console.print(one[:2000], markup=False, highlight=False, soft_wrap=True)
+        console.print(one[-2000:], markup=False, highlight=False, soft_wrap=True)
 
 
 def _finished() -> list[dict[str, Any]]:
@@ -201,11 +204,20 @@ _arenas: list[Arena] = []
 def _begin() -> None:
     """Servers for this process's seeds; they end with it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_the_parent, daemon=True).start()
     folder = Path(tempfile.mkdtemp(prefix="storm-"))
     stack = contextlib.ExitStack()
     stack.callback(shutil.rmtree, folder, ignore_errors=True)
     _arenas.append(stack.enter_context(arena(folder)))
     multiprocessing.util.Finalize(None, stack.close, exitpriority=10)
+
+
+def _end_with_the_parent() -> None:
+    """A parent that was killed cannot say so, and its pool would wait for work for ever."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    multiprocessing.connection.wait([parent.sentinel])
+    os._exit(1)
 
 
 def _play(seed: int, lying: bool) -> dict[str, Any]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 from lightchallenge_dagster.devnet import abi
 from lightchallenge_dagster.devnet.client import Client
 from lightchallenge_dagster.devnet.deploy import Deployment
-from lightchallenge_dagster.devnet.network import Network
 from lightchallenge_dagster.devnet.node import Node
 from lightchallenge_dagster.devnet.processes import Anvil
 from lightchallenge_dagster.devnet.wallets import user
@@ -47,15 +47,15 @@ class Weather:
         if manual:
             anvil.rpc("evm_setAutomine", False)
 
-    def blow(self, network: Network) -> None:
-        """A little of anything."""
+    def blow(self, answer: Callable[[], object]) -> None:
+        """A little of anything; ``answer``: the network takes its next step."""
         rng = self._rng
         if self._manual and rng.random() < 0.3:
             self._anvil.mine()
         if self._deepest and rng.random() < 0.02:
             self._reorg()
         if self.answering and rng.random() < 0.04:
-            self._answer(network)
+            self._answer(answer)
 
     def calm(self) -> None:
         """A block for each transaction from now on, and what waits is mined."""
@@ -69,11 +69,11 @@ class Weather:
         self._anvil.mine(blocks + 1)
         self._floor = self._anvil.block_number()
 
-    def _answer(self, network: Network) -> None:
-        """The network takes its next step; its transactions need their blocks at once."""
+    def _answer(self, answer: Callable[[], object]) -> None:
+        """The network's transactions need their blocks at once."""
         self._anvil.rpc("evm_setAutomine", True)
         try:
-            network.step()
+            answer()
         finally:
             if self._manual:
                 self._anvil.rpc("evm_setAutomine", False)
@@ -124,8 +124,7 @@ class Weather:
         offset = 0
         for number in range(first, last + 1):
             block = self._anvil.rpc("eth_getBlockByNumber", hex(number), True)
-            # A block that was mined just now may not be shown yet.
-            for tx in block["transactions"] if block is not None else ():
+            for tx in block["transactions"]:
                 sender = tx["from"].lower()
                 if sender not in self._wallets or sender in lost:
                     continue
