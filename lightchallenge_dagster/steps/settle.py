@@ -14,6 +14,7 @@ from lightchallenge_dagster.steps.settling.bindings import bind
 from lightchallenge_dagster.steps.settling.noting import record_transactions
 from lightchallenge_dagster.steps.settling.proving import prove
 from lightchallenge_dagster.steps.settling.report import SettlePolicy, SettleReport
+from lightchallenge_dagster.steps.settling.run import Run
 from lightchallenge_dagster.steps.settling.state import State, Work
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def settle(
     """
     outbox.resume()
     record_transactions(engine, contracts)
-    report = SettleReport()
-    bind(engine, contracts, outbox, chain_now_ts, policy, report)
-    prove(engine, contracts, outbox, chain_now_ts, policy, report)
-    return report
+    run = Run(engine, contracts, outbox, chain_now_ts, policy)
+    bind(run)
+    prove(run)
+    return run.report

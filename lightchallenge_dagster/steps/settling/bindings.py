@@ -12,67 +12,50 @@ from typing import TYPE_CHECKING
 from lightchallenge_dagster.chain import abi
 from lightchallenge_dagster.rules.prompt import SCHEMA_VERSION, hash32
 from lightchallenge_dagster.steps.settling.noting import note
-from lightchallenge_dagster.steps.settling.report import SettlePolicy, SettleReport, wallet_name
+from lightchallenge_dagster.steps.settling.report import SettlePolicy, wallet_name
 from lightchallenge_dagster.steps.settling.state import State
 from lightchallenge_dagster.storage import outbox as stored
 from lightchallenge_dagster.storage import rankings, settlement
 from lightchallenge_dagster.storage.outbox import Intent
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection, Engine
+    from sqlalchemy import Connection
 
-    from lightchallenge_dagster.chain.contracts import Contracts, OnChainBinding
-    from lightchallenge_dagster.steps.outbox import Outbox, Outcome
+    from lightchallenge_dagster.chain.contracts import OnChainBinding
+    from lightchallenge_dagster.steps.outbox import Outcome
+    from lightchallenge_dagster.steps.settling.run import Run
     from lightchallenge_dagster.storage.settlement import Request, Settling
 
 
-def bind(
-    engine: Engine,
-    contracts: Contracts,
-    outbox: Outbox,
-    chain_now_ts: int,
-    policy: SettlePolicy,
-    report: SettleReport,
-) -> None:
+def bind(run: Run) -> None:
     """Send the bindings that are due, those to clear before all others."""
-    intents = _ordered(engine, contracts, outbox, chain_now_ts, policy, report)
+    intents = _ordered(run)
     needed = [
         intent
         for challenge_id in dict.fromkeys(intent.challenge_id or 0 for intent in intents)
         for intent in _still_needed(
-            contracts,
-            outbox,
-            challenge_id,
-            [one for one in intents if one.challenge_id == challenge_id],
-            report,
+            run, challenge_id, [one for one in intents if one.challenge_id == challenge_id]
         )
     ]
     # Nonces are given out in this order, so no binding is mined before a loser's was cleared.
     needed.sort(key=lambda intent: intent.kind != "clear")
-    outcomes = outbox.submit(needed)
+    outcomes = run.outbox.submit(needed)
     for intent, outcome in zip(needed, outcomes, strict=True):
-        _take_in(engine, intent, outcome, report)
-    note(engine, contracts, outbox, [one.key for one in outcomes if one.state == "mined"])
+        _take_in(run, intent, outcome)
+    note(run, [one.key for one in outcomes if one.state == "mined"])
 
 
-def _ordered(
-    engine: Engine,
-    contracts: Contracts,
-    outbox: Outbox,
-    chain_now_ts: int,
-    policy: SettlePolicy,
-    report: SettleReport,
-) -> list[Intent]:
+def _ordered(run: Run) -> list[Intent]:
     """Write down what is due, while nobody can judge or rank otherwise."""
-    registry = contracts.addresses.task_registry
+    registry, policy = run.contracts.addresses.task_registry, run.policy
     intents: list[Intent] = []
-    with engine.begin() as connection:
-        found = State.read(connection, chain_now_ts, only=policy.only).work()
+    with run.engine.begin() as connection:
+        found = State.read(connection, run.chain_now_ts, only=policy.only).work()
     due = frozenset(work.challenge_id for work in found if work.action != "proof")
     if not due:
         return []
-    with engine.begin() as connection:
-        state = State.read(connection, chain_now_ts, lock=True, only=due)
+    with run.engine.begin() as connection:
+        state = State.read(connection, run.chain_now_ts, lock=True, only=due)
         settling = {one.challenge_id: one for one in state.settling}
         for work in state.work():
             one, subject = settling[work.challenge_id], work.subject
@@ -81,8 +64,8 @@ def _ordered(
             elif work.action == "bind" and one.request is not None:
                 intents.append(_binding(state, one, one.request, subject, registry, policy))
         ordered = {intent.challenge_id or 0 for intent in intents if intent.kind == "bind"}
-        report.frozen.extend(freeze(connection, state, ordered))
-        stored.plan(connection, outbox.policy.chain_id, intents)
+        run.report.frozen.extend(freeze(connection, state, ordered))
+        stored.plan(connection, run.outbox.policy.chain_id, intents)
     return intents
 
 
@@ -131,22 +114,17 @@ def _clearing(
     )
 
 
-def _still_needed(
-    contracts: Contracts,
-    outbox: Outbox,
-    challenge_id: int,
-    intents: Sequence[Intent],
-    report: SettleReport,
-) -> list[Intent]:
+def _still_needed(run: Run, challenge_id: int, intents: Sequence[Intent]) -> list[Intent]:
     """Those of one challenge's bindings that the chain itself does not make pointless.
 
     The tables lag behind the chain by its confirmations.
     """
+    outbox, report = run.outbox, run.report
     # A hundred challenges take longer than a lease: whoever watches has to hear of it.
     outbox.reached("waiting", f"bind:{challenge_id}")
     subjects = [intent.subject or "" for intent in intents]
-    standing = contracts.standing(challenge_id, subjects)
-    bindings = contracts.bindings(challenge_id, subjects)
+    standing = run.contracts.standing(challenge_id, subjects)
+    bindings = run.contracts.bindings(challenge_id, subjects)
     needed: list[Intent] = []
     for intent, subject in zip(intents, subjects, strict=True):
         wei, won = standing[subject]
@@ -184,16 +162,16 @@ def _is_there(intent: Intent, binding: OnChainBinding | None) -> bool:
     )
 
 
-def _take_in(engine: Engine, intent: Intent, outcome: Outcome, report: SettleReport) -> None:
+def _take_in(run: Run, intent: Intent, outcome: Outcome) -> None:
     name = wallet_name(intent.challenge_id or 0, intent.subject)
     if outcome.state != "mined":
-        report.add_other(name, outcome)
+        run.report.add_other(name, outcome)
     elif intent.kind == "clear":
-        report.cleared.append(name)
+        run.report.cleared.append(name)
     else:
-        report.bound.append(name)
+        run.report.bound.append(name)
         # A proof that was refused for want of this binding need not wait any longer.
-        with engine.begin() as connection:
+        with run.engine.begin() as connection:
             settlement.retry_proof(connection, intent.challenge_id or 0, intent.subject or "")
 
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from lightchallenge_dagster.chain.contracts import Contracts
-    from lightchallenge_dagster.steps.outbox import Outbox
+    from lightchallenge_dagster.steps.settling.run import Run
 
 
 def record_transactions(engine: Engine, contracts: Contracts) -> int:
@@ -40,11 +40,11 @@ def record_transactions(engine: Engine, contracts: Contracts) -> int:
         )
 
 
-def note(engine: Engine, contracts: Contracts, outbox: Outbox, keys: Iterable[str]) -> None:
+def note(run: Run, keys: Iterable[str]) -> None:
     """Write down what became of the mined intents ``keys``, and tell who watches."""
     mined = list(keys)
     if not mined:
         return
-    record_transactions(engine, contracts)
+    record_transactions(run.engine, run.contracts)
     for key in mined:
-        outbox.reached("noted", key)
+        run.outbox.reached("noted", key)

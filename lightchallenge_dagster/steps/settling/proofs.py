@@ -21,7 +21,7 @@ from lightchallenge_dagster.chain.rpc import RpcError, RpcUnavailable
 from lightchallenge_dagster.rules.gates import proof_window
 from lightchallenge_dagster.rules.prompt import SCHEMA_VERSION, hash32
 from lightchallenge_dagster.rules.proof import Proof, expected_response_hash
-from lightchallenge_dagster.steps.settling.report import SettlePolicy, SettleReport, wallet_name
+from lightchallenge_dagster.steps.settling.report import wallet_name
 from lightchallenge_dagster.storage.outbox import Intent
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
         OnChainChallenge,
         OnChainRequest,
     )
-    from lightchallenge_dagster.steps.outbox import Outbox
+    from lightchallenge_dagster.steps.settling.run import Run
     from lightchallenge_dagster.steps.settling.state import State
     from lightchallenge_dagster.storage.rankings import Winner
     from lightchallenge_dagster.storage.settlement import Request, Settling
@@ -47,16 +47,10 @@ class Ready:
 
 
 def preflight(
-    state: State,
-    contracts: Contracts,
-    outbox: Outbox,
-    one: Settling,
-    request: Request,
-    subjects: Sequence[str],
-    policy: SettlePolicy,
-    report: SettleReport,
+    run: Run, state: State, one: Settling, request: Request, subjects: Sequence[str]
 ) -> list[Ready]:
     """The proofs of one challenge that would be taken; the others are noted with what they lack."""
+    contracts, outbox, report = run.contracts, run.outbox, run.report
     challenge_id = one.challenge_id
     winners = {winner.subject: winner for winner in state.winners[challenge_id]}
     challenge = contracts.get_challenge(challenge_id)
@@ -68,7 +62,7 @@ def preflight(
         name = wallet_name(challenge_id, subject)
         proof = _proof(challenge_id, winners[subject], request, bindings[subject])
         key = state.key(challenge_id, f"proof:{challenge_id}:{subject}")
-        intent = _single(contracts, key, challenge_id, subject, proof, policy)
+        intent = _single(run, key, challenge_id, subject, proof)
         wei, won = standing[subject]
         if won:
             outbox.hold([intent], "AlreadyWinner")
@@ -83,7 +77,7 @@ def preflight(
             found.append(Ready(subject, proof, intent))
     if not found:
         return []
-    return _verified(contracts, outbox, challenge.verifier, challenge_id, request, found, report)
+    return _verified(run, challenge.verifier, challenge_id, request, found)
 
 
 def _shut(challenge: OnChainChallenge, latest_ts: int) -> str | None:
@@ -114,19 +108,12 @@ def _proof(
     ).encode()
 
 
-def _single(
-    contracts: Contracts,
-    key: str,
-    challenge_id: int,
-    subject: str,
-    proof: bytes,
-    policy: SettlePolicy,
-) -> Intent:
+def _single(run: Run, key: str, challenge_id: int, subject: str, proof: bytes) -> Intent:
     return Intent(
         key=key,
         kind="proof",
-        signer=policy.prover,
-        to=contracts.addresses.challengepay,
+        signer=run.policy.prover,
+        to=run.contracts.addresses.challengepay,
         data=abi.challengepay("submitProofFor").encode(challenge_id, subject, proof),
         challenge_id=challenge_id,
         subject=subject,
@@ -134,19 +121,14 @@ def _single(
 
 
 def _verified(
-    contracts: Contracts,
-    outbox: Outbox,
-    verifier: str,
-    challenge_id: int,
-    request: Request,
-    found: Sequence[Ready],
-    report: SettleReport,
+    run: Run, verifier: str, challenge_id: int, request: Request, found: Sequence[Ready]
 ) -> list[Ready]:
     """Those that the challenge's own verifier accepts.
 
     Whoever creates a challenge chooses its verifier. One that breaks or never ends its work stops
     the proofs of this challenge, and of no other.
     """
+    contracts, outbox, report = run.contracts, run.outbox, run.report
     try:
         accepted = contracts.verify_each(
             verifier, challenge_id, {one.subject: one.proof for one in found}

@@ -17,31 +17,22 @@ from lightchallenge_dagster.steps.settling.batches import Gauge, split
 from lightchallenge_dagster.steps.settling.bindings import freeze
 from lightchallenge_dagster.steps.settling.noting import note
 from lightchallenge_dagster.steps.settling.proofs import Ready, preflight
-from lightchallenge_dagster.steps.settling.report import SettlePolicy, SettleReport, wallet_name
+from lightchallenge_dagster.steps.settling.report import wallet_name
 from lightchallenge_dagster.steps.settling.state import State
 from lightchallenge_dagster.storage import outbox as stored
 from lightchallenge_dagster.storage import settlement
 from lightchallenge_dagster.storage.outbox import Intent
 
 if TYPE_CHECKING:
-    from sqlalchemy import Engine
-
-    from lightchallenge_dagster.chain.contracts import Contracts
     from lightchallenge_dagster.rules.receipts import Receipt
-    from lightchallenge_dagster.steps.outbox import Outbox, Outcome
+    from lightchallenge_dagster.steps.outbox import Outcome
+    from lightchallenge_dagster.steps.settling.run import Run
 
 
-def prove(
-    engine: Engine,
-    contracts: Contracts,
-    outbox: Outbox,
-    chain_now_ts: int,
-    policy: SettlePolicy,
-    report: SettleReport,
-) -> None:
+def prove(run: Run) -> None:
     """Send every proof that is due, all batches of a challenge at once."""
-    groups = _groups(engine, contracts, outbox, chain_now_ts, policy, report)
-    planned = _planned(engine, contracts, outbox, chain_now_ts, policy, groups, report)
+    outbox = run.outbox
+    planned = _planned(run, _groups(run))
     mined: list[str] = []
     spoiled: dict[str, Sequence[Ready]] = {}
     intents = [intent for intent, _ in planned]
@@ -49,28 +40,21 @@ def prove(
         if outcome.state in ("refused", "done") and intent.subject is None:
             spoiled[intent.key] = group
         else:
-            mined += _take_in(contracts, outbox, intent, outcome, group, report)
+            mined += _take_in(run, intent, outcome, group)
     # One entry spoils a whole batch; alone, each is refused or paid for itself.
     singles = [one for group in spoiled.values() for one in group]
     outcomes = outbox.submit([one.intent for one in singles])
     for one, outcome in zip(singles, outcomes, strict=True):
-        mined += _take_in(contracts, outbox, one.intent, outcome, [one], report)
-    with engine.begin() as connection:
+        mined += _take_in(run, one.intent, outcome, [one])
+    with run.engine.begin() as connection:
         settlement.withdraw_batches(connection, list(spoiled))
-    note(engine, contracts, outbox, mined)
+    note(run, mined)
 
 
-def _groups(
-    engine: Engine,
-    contracts: Contracts,
-    outbox: Outbox,
-    chain_now_ts: int,
-    policy: SettlePolicy,
-    report: SettleReport,
-) -> dict[int, list[list[Ready]]]:
+def _groups(run: Run) -> dict[int, list[list[Ready]]]:
     """The proofs that the verifier accepts, by challenge, cut into transactions."""
-    with engine.begin() as connection:
-        state = State.read(connection, chain_now_ts, only=policy.only)
+    with run.engine.begin() as connection:
+        state = State.read(connection, run.chain_now_ts, only=run.policy.only)
     due = state.due("proof")
     groups: dict[int, list[list[Ready]]] = {}
     for one in state.settling:
@@ -78,61 +62,43 @@ def _groups(
         if not subjects or one.request is None:
             continue
         # A hundred challenges take longer than a lease: whoever watches has to hear of it.
-        outbox.reached("waiting", f"proof:{one.challenge_id}")
-        found = preflight(state, contracts, outbox, one, one.request, subjects, policy, report)
-        groups[one.challenge_id] = _cut(state, contracts, outbox, one.challenge_id, found, policy)
+        run.outbox.reached("waiting", f"proof:{one.challenge_id}")
+        found = preflight(run, state, one, one.request, subjects)
+        groups[one.challenge_id] = _cut(run, state, one.challenge_id, found)
     return groups
 
 
-def _cut(
-    state: State,
-    contracts: Contracts,
-    outbox: Outbox,
-    challenge_id: int,
-    found: Sequence[Ready],
-    policy: SettlePolicy,
-) -> list[list[Ready]]:
+def _cut(run: Run, state: State, challenge_id: int, found: Sequence[Ready]) -> list[list[Ready]]:
     """The proofs as transactions: in batches, except where one has spoiled a batch before."""
     alone = [one for one in found if state.alone(challenge_id, one.subject)]
     together = [one for one in found if one not in alone]
-    return [[one] for one in alone] + _batches(contracts, outbox, challenge_id, together, policy)
+    return [[one] for one in alone] + _batches(run, challenge_id, together)
 
 
-def _batches(
-    contracts: Contracts,
-    outbox: Outbox,
-    challenge_id: int,
-    found: Sequence[Ready],
-    policy: SettlePolicy,
-) -> list[list[Ready]]:
+def _batches(run: Run, challenge_id: int, found: Sequence[Ready]) -> list[list[Ready]]:
     if len(found) < 2:
         return [list(found)] if found else []
+    contracts, policy = run.contracts, run.policy
     gauge = Gauge(
         Sender(contracts.rpc),
         policy.prover,
         contracts.addresses.challengepay,
-        outbox.policy.gas_margin_percent,
+        run.outbox.policy.gas_margin_percent,
     )
     budget = min(policy.max_batch_gas, contracts.block_gas_limit() // 2)
     return split(found, lambda some: gauge.gas(_calldata(challenge_id, some)), budget)
 
 
 def _planned(
-    engine: Engine,
-    contracts: Contracts,
-    outbox: Outbox,
-    chain_now_ts: int,
-    policy: SettlePolicy,
-    groups: Mapping[int, Sequence[Sequence[Ready]]],
-    report: SettleReport,
+    run: Run, groups: Mapping[int, Sequence[Sequence[Ready]]]
 ) -> list[tuple[Intent, Sequence[Ready]]]:
     """Write down what is still due of ``groups``; a competition freezes with its first proof."""
     due_in = frozenset(challenge_id for challenge_id, batches in groups.items() if batches)
     if not due_in:
         return []
     planned: list[tuple[Intent, Sequence[Ready]]] = []
-    with engine.begin() as connection:
-        state = State.read(connection, chain_now_ts, lock=True, only=due_in)
+    with run.engine.begin() as connection:
+        state = State.read(connection, run.chain_now_ts, lock=True, only=due_in)
         due = state.due("proof")
         for challenge_id, batches in groups.items():
             for batch in batches:
@@ -140,30 +106,24 @@ def _planned(
                 if len(group) == 1:
                     planned.append((group[0].intent, group))
                 elif group:
-                    intent = _batch(state, contracts, challenge_id, group, policy)
-                    planned.append((intent, group))
+                    planned.append((_batch(run, state, challenge_id, group), group))
         intents = [intent for intent, _ in planned]
-        report.frozen.extend(freeze(connection, state, {i.challenge_id or 0 for i in intents}))
+        ordered = {intent.challenge_id or 0 for intent in intents}
+        run.report.frozen.extend(freeze(connection, state, ordered))
         settlement.withdraw_batches(connection, [], older_than_s=3600)
-        stored.plan(connection, outbox.policy.chain_id, intents)
+        stored.plan(connection, run.outbox.policy.chain_id, intents)
     return planned
 
 
-def _batch(
-    state: State,
-    contracts: Contracts,
-    challenge_id: int,
-    group: Sequence[Ready],
-    policy: SettlePolicy,
-) -> Intent:
+def _batch(run: Run, state: State, challenge_id: int, group: Sequence[Ready]) -> Intent:
     data = _calldata(challenge_id, group)
     # Named by what it carries, so that one key never means two batches, whoever plans them.
     base = f"proof:{challenge_id}:batch:{keccak(hexstr=data).hex()[:16]}"
     return Intent(
         key=state.key(challenge_id, base),
         kind="proof",
-        signer=policy.prover,
-        to=contracts.addresses.challengepay,
+        signer=run.policy.prover,
+        to=run.contracts.addresses.challengepay,
         data=data,
         challenge_id=challenge_id,
     )
@@ -175,22 +135,16 @@ def _calldata(challenge_id: int, group: Sequence[Ready]) -> str:
     )
 
 
-def _take_in(
-    contracts: Contracts,
-    outbox: Outbox,
-    intent: Intent,
-    outcome: Outcome,
-    group: Sequence[Ready],
-    report: SettleReport,
-) -> list[str]:
+def _take_in(run: Run, intent: Intent, outcome: Outcome, group: Sequence[Ready]) -> list[str]:
     """Report what became of a transaction; its key when it was mined."""
+    outbox, report = run.outbox, run.report
     challenge_id = intent.challenge_id or 0
     if outcome.state != "mined":
         for one in group:
             report.add_other(wallet_name(challenge_id, one.subject), outcome)
         return []
     report.proof_transactions.append(outcome.tx_hash or "")
-    marked = _marked(contracts.addresses.challengepay, challenge_id, outcome.receipt)
+    marked = _marked(run.contracts.addresses.challengepay, challenge_id, outcome.receipt)
     for one in group:
         name = wallet_name(challenge_id, one.subject)
         if one.subject in marked:
