@@ -47,6 +47,16 @@ class ReclaimReport:
     errors: list[str] = field(default_factory=list[str])
 
 
+@dataclass(frozen=True, slots=True)
+class _Run:
+    engine: Engine
+    contracts: Contracts
+    outbox: Outbox
+    max_attempts: int
+    only: frozenset[int] | None
+    report: ReclaimReport = field(default_factory=ReclaimReport)
+
+
 def reclaimable(engine: Engine, chain_now_ts: int) -> list[int]:
     """Challenges with a request to look at, or a fee to take back (two cheap queries).
 
@@ -70,71 +80,56 @@ def reclaim(
     ``max_attempts``: useless answers (and refusals) before a job is dead. ``only``: requests of
     these challenges. Raises ``RpcUnavailable`` when the node fails before anything was signed.
     """
-    report = ReclaimReport()
-    _watch(engine, contracts, outbox, max_attempts, only, report)
+    run = _Run(engine, contracts, outbox, max_attempts, only)
+    _watch(run)
     with engine.begin() as connection:
         intents = [
             one
             for one in stored.due(connection, "reclaim", outbox.policy.chain_id)
             if only is None or one.challenge_id in only
         ]
-    needed = [one for one in intents if _refundable(engine, contracts, outbox, one, report)]
+    needed = [one for one in intents if _refundable(run, one)]
     for intent, outcome in zip(needed, outbox.submit(needed), strict=True):
-        _report(intent, outcome, report)
+        _report(intent, outcome, run.report)
         outbox.reached("noted", intent.key)
-    return report
+    return run.report
 
 
-def _watch(
-    engine: Engine,
-    contracts: Contracts,
-    outbox: Outbox,
-    max_attempts: int,
-    only: frozenset[int] | None,
-    report: ReclaimReport,
-) -> None:
-    chain_id = outbox.policy.chain_id
-    with engine.begin() as connection:
+def _watch(run: _Run) -> None:
+    chain_id = run.outbox.policy.chain_id
+    with run.engine.begin() as connection:
         at = checkpoints.read(connection, chain_id)
         now = chain_time.confirmed_now(connection, chain_id)
         due = [] if now is None else watch.watchable(connection, now)
-    due = [one for one in due if only is None or one.challenge_id in only]
+    due = [one for one in due if run.only is None or one.challenge_id in run.only]
     if at is None or now is None or not due:
         return
     try:
-        read = contracts.requests_at([one.request_id for one in due], at)
+        read = run.contracts.requests_at([one.request_id for one in due], at)
     except RpcError as error:
         # The block is not there, or its state is not kept: asked again with the next checkpoint.
-        report.errors.append(f"requests at block {at.number}: {error.message}")
+        run.report.errors.append(f"requests at block {at.number}: {error.message}")
         return
     for one in due:
-        _follow_up(engine, contracts, outbox, one, read[one.request_id], now, max_attempts, report)
+        _follow_up(run, one, read[one.request_id], now)
 
 
-def _follow_up(
-    engine: Engine,
-    contracts: Contracts,
-    outbox: Outbox,
-    one: Watched,
-    read: OnChainRequest,
-    chain_now_ts: int,
-    max_attempts: int,
-    report: ReclaimReport,
-) -> None:
+def _follow_up(run: _Run, one: Watched, read: OnChainRequest, chain_now_ts: int) -> None:
+    outbox, report = run.outbox, run.report
     if read.task_id != one.task_id:
         report.errors.append(f"request {one.request_id}: the node shows another one; asked again")
         return
     ends = fate(read.facts, one.challenge_id, chain_now_ts)
     report.watched.append(one.request_id)
-    with engine.begin() as connection:
+    with run.engine.begin() as connection:
         if not watch.record(connection, one, read, ends.dead) or ends.dead is None:
             return
         if ends.refund is not None and outbox.signs_as(one.requester):
-            intent = _intent(contracts.addresses.aivm_inference, one, ends.refund)
+            intent = _intent(run.contracts.addresses.aivm_inference, one, ends.refund)
             stored.plan(connection, outbox.policy.chain_id, [intent])
         why = f"request {one.request_id}: {ends.dead}"
         status = watch.requeue(
-            connection, one, why, answered=ends.answered, max_attempts=max_attempts
+            connection, one, why, answered=ends.answered, max_attempts=run.max_attempts
         )
     report.lost.append(f"{one.request_id} of challenge {one.challenge_id}: {ends.dead}")
     if status in ("queued", "failed"):
@@ -156,25 +151,23 @@ def _intent(aivm_inference: str, one: Watched, call: str) -> Intent:
     )
 
 
-def _refundable(
-    engine: Engine, contracts: Contracts, outbox: Outbox, intent: Intent, report: ReclaimReport
-) -> bool:
+def _refundable(run: _Run, intent: Intent) -> bool:
     """Whether the fee is still there, and ours to take back; an intent without a purpose ends."""
     request_id = int(intent.key.rsplit(":", 1)[1])
-    if not outbox.signs_as(intent.signer):
+    if not run.outbox.signs_as(intent.signer):
         error = f"request {request_id}: only {intent.signer} can take its fee back"
-        report.errors.append(error)
-        with engine.begin() as connection:
+        run.report.errors.append(error)
+        with run.engine.begin() as connection:
             sending.record_trouble(connection, intent.key, error, _NO_KEY_RETRY_S, signed=False)
         return False
-    if contracts.request(request_id).status not in (CANCELLED, TIMED_OUT):
+    if run.contracts.request(request_id).status not in (CANCELLED, TIMED_OUT):
         return True
-    with engine.begin() as connection:
+    with run.engine.begin() as connection:
         if not stored.withdraw(connection, intent.key):
             # It was signed once, and a foreign transaction of the wallet came before it.
             error = "its fee is back already"
             sending.record_refusal(connection, intent.key, error, counts=False, retry_s=None)
-    report.reclaimed.append(request_id)
+    run.report.reclaimed.append(request_id)
     return False
 
 
