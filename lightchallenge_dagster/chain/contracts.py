@@ -229,12 +229,6 @@ class Contracts:
             )
         ]
 
-    def contrib_of(self, challenge_id: int, subject: str, block: int | str = "latest") -> int:
-        """What ``subject`` staked on the challenge, in wei."""
-        view = abi.challengepay("contribOf")
-        (wei,) = self._call(self.addresses.challengepay, view, challenge_id, subject, block=block)
-        return wei
-
     def is_winner(self, challenge_id: int, subject: str, block: int | str = "latest") -> bool:
         """Whether the contract will pay ``subject`` as a winner."""
         view = abi.challengepay("isWinner")
@@ -266,16 +260,6 @@ class Contracts:
             "latest",
         )
         return dispatcher[0] or admin[0] == wallet.lower()
-
-    def challengepay_admin(self) -> str:
-        """The admin's wallet."""
-        (admin,) = self._call(self.addresses.challengepay, abi.challengepay("admin"))
-        return admin
-
-    def global_paused(self) -> bool:
-        """Whether ``pauseAll`` is on."""
-        (paused,) = self._call(self.addresses.challengepay, abi.challengepay("globalPaused"))
-        return paused
 
     # ── ChallengeTaskRegistry ──
 
@@ -388,13 +372,6 @@ class Contracts:
             [(_View(address, view, (token,)), block) for token, block in asked]
         )
         return cast("list[tuple[int, str, int, int]]", answers)
-
-    def has_uri(self, challenge_id: int) -> bool:
-        """Whether MetadataRegistry holds a URI for a challenge of this ChallengePay."""
-        address = _configured(self.addresses.metadata_registry, "METADATA_REGISTRY")
-        view = abi.metadata_registry("hasUri")
-        (held,) = self._call(address, view, self.addresses.challengepay, challenge_id)
-        return held
 
     def uri(self, challenge_id: int) -> str:
         """The challenge's metadata URI, empty when there is none."""

@@ -109,8 +109,3 @@ def proof_window(start_ts: int, proof_deadline_ts: int, chain_now_ts: int) -> Ga
     if chain_now_ts > proof_deadline_ts:
         return Gate(False, "ProofWindowClosed")
     return Gate(True)
-
-
-def finalizable(end_ts: int, proof_deadline_ts: int, chain_now_ts: int) -> bool:
-    """Whether ChallengePay takes ``finalize`` now: at or after both the end and the deadline."""
-    return chain_now_ts >= end_ts and chain_now_ts >= proof_deadline_ts

@@ -59,11 +59,6 @@ class RangeSize:
             raise ValueError(f"MAX_BLOCK_RANGE is {maximum}; it has to be at least 1")
         return RangeSize(maximum, maximum)
 
-    @property
-    def can_halve(self) -> bool:
-        """Whether a refusal can still be answered by asking for less."""
-        return self.blocks > 1
-
     def within(self, maximum: int) -> RangeSize:
         """The same under another MAX_BLOCK_RANGE: what was never refused is open to it."""
         blocks = maximum if self.blocks >= self.maximum else min(self.blocks, maximum)

@@ -31,28 +31,3 @@ def ranking_closes_at(
 def partition_key(ends_at: datetime | None) -> str:
     """The UTC day on which the challenge ends (``2026-03-31``), or ``unscheduled``."""
     return UNSCHEDULED if ends_at is None else ends_at.astimezone(UTC).date().isoformat()
-
-
-def window_problem(
-    ends_at: datetime | None, proof_deadline: datetime | None, reserve_s: int
-) -> str | None:
-    """Why a competitive challenge cannot be ranked after its end and still be paid, or None.
-
-    Its proof window must be longer than the reserve for sending proofs; otherwise the ranking
-    closes before the end and whoever leads by then is paid.
-    """
-    if ends_at is None or proof_deadline is None:
-        return None
-    closes = proof_deadline - timedelta(seconds=reserve_s)
-    if closes >= ends_at:
-        return None
-    window = int((proof_deadline - ends_at).total_seconds())
-    return (
-        f"the proof window is {window} s long, shorter than the {reserve_s} s reserved for sending "
-        f"proofs: the ranking closes at {_instant(closes)}, before the challenge ends at "
-        f"{_instant(ends_at)}; move the proof deadline later with setVerificationConfig"
-    )
-
-
-def _instant(moment: datetime) -> str:
-    return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")

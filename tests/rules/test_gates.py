@@ -13,7 +13,6 @@ from lightchallenge_dagster.rules.gates import (
     ProofFields,
     dispatch_gate,
     earned,
-    finalizable,
     proof_window,
 )
 
@@ -99,10 +98,3 @@ def test_the_backend_is_read_in_any_case() -> None:
 @given(start=st.integers(0, 50), length=st.integers(0, 50), now=st.integers(0, 150))
 def test_proofs_are_taken_on_both_bounds_of_the_window(start: int, length: int, now: int) -> None:
     assert proof_window(start, start + length, now).open == (start <= now <= start + length)
-
-
-@given(end=st.integers(0, 50), deadline=st.integers(0, 50), now=st.integers(0, 100))
-def test_finalize_waits_for_the_later_of_end_and_deadline(
-    end: int, deadline: int, now: int
-) -> None:
-    assert finalizable(end, deadline, now) == (now >= max(end, deadline))

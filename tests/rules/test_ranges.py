@@ -57,7 +57,7 @@ def test_a_refusal_never_leads_to_more_and_halving_ends_at_one_block(
     assert 1 <= after.blocks <= size.blocks
     assert after.blocks < asked or asked == 1 or after.blocks == size.blocks < asked
     halvings = 0
-    while after.can_halve:
+    while after.blocks > 1:
         smaller = after.refused()
         assert smaller.blocks <= after.blocks // 2
         after, halvings = smaller, halvings + 1

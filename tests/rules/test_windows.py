@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lightchallenge_dagster.rules.windows import partition_key, ranking_closes_at, window_problem
+from lightchallenge_dagster.rules.windows import partition_key, ranking_closes_at
 
 END = datetime(2026, 3, 31, 18, tzinfo=UTC)
 
@@ -49,19 +49,6 @@ def test_there_is_always_the_reserve_left_to_send_proofs(
 ) -> None:
     close = closes(window, margin, reserve)
     assert close <= window - reserve
-    assert (close < 0) == (
-        window_problem(END, END + timedelta(seconds=window), reserve) is not None
-    )
-
-
-def test_a_window_shorter_than_the_reserve_is_a_problem_that_says_what_to_do() -> None:
-    problem = window_problem(END, END + timedelta(seconds=60), 600)
-    assert problem is not None
-    assert "60 s" in problem
-    assert "2026-03-31 17:51:00 UTC" in problem
-    assert "setVerificationConfig" in problem
-    assert window_problem(END, END + timedelta(seconds=600), 600) is None
-    assert window_problem(None, END, 600) is None
 
 
 def test_the_partition_is_the_utc_day_of_the_end() -> None:
