@@ -4,32 +4,18 @@
 -- and only so far that ten others in the middle of such a claim leave enough: how many due jobs
 -- wait behind does not matter.
 with oldest as materialized (
-    (select j.id
-       from public.aivm_jobs j
-      where j.status = 'queued'
-        and exists (select from pipeline.due_jobs due where due.id = j.id)
-        and (cast(:challenge_ids as bigint[]) is null
-             or j.challenge_id = any(cast(:challenge_ids as bigint[])))
-      order by j.created_at, j.id
-      limit 11 * cast(:batch as bigint))
-    union all
-    (select j.id
-       from public.aivm_jobs j
-      where j.status = 'failed'
-        and exists (select from pipeline.due_jobs due where due.id = j.id)
-        and (cast(:challenge_ids as bigint[]) is null
-             or j.challenge_id = any(cast(:challenge_ids as bigint[])))
-      order by j.created_at, j.id
-      limit 11 * cast(:batch as bigint))
-    union all
-    (select j.id
-       from public.aivm_jobs j
-      where j.status = 'processing'
-        and exists (select from pipeline.due_jobs due where due.id = j.id)
-        and (cast(:challenge_ids as bigint[]) is null
-             or j.challenge_id = any(cast(:challenge_ids as bigint[])))
-      order by j.created_at, j.id
-      limit 11 * cast(:batch as bigint))
+    select found.id
+      from unnest(array['queued', 'failed', 'processing']) as walked (status)
+     cross join lateral (
+         select j.id
+           from public.aivm_jobs j
+          where j.status = walked.status
+            and exists (select from pipeline.due_jobs due where due.id = j.id)
+            and (cast(:challenge_ids as bigint[]) is null
+                 or j.challenge_id = any(cast(:challenge_ids as bigint[])))
+          order by j.created_at, j.id
+          limit 11 * cast(:batch as bigint)
+     ) found
 ), free as materialized (
     select j.id, j.challenge_id
       from public.aivm_jobs j
