@@ -304,9 +304,11 @@ def test_claims_that_are_given_back_and_taken_at_once_are_no_deadlock(workers: S
 NOW, LATER = timedelta(seconds=-1), timedelta(hours=1)
 
 
-def request(engine: Engine, challenge_id: int, status: str, retry: timedelta | None) -> None:
+def request(
+    engine: Engine, challenge_id: int, status: str, retry: timedelta | None, number: int = 1
+) -> None:
     """The request intent of a challenge as the outbox leaves it."""
-    key = f"request:{challenge_id}:1"
+    key = f"request:{challenge_id}:{number}"
     wallet = builders.wallet(1)
     intent = Intent(key, "request", wallet, wallet, "0x", challenge_id=challenge_id)
     with engine.begin() as connection:
@@ -351,6 +353,22 @@ def test_a_job_is_due_by_how_far_its_request_is(
     request(database, 1, status, retry)
     assert (due(database) == [1]) == expected
     assert (claim(database) != []) == expected
+
+
+def test_only_the_latest_request_says_whether_a_job_waits(database: Engine) -> None:
+    queued(database, 1, 2)
+    for challenge_id, waits in ((1, False), (2, True)):
+        request(database, challenge_id, "refused", NOW if waits else LATER)
+        request(database, challenge_id, "refused", LATER if waits else NOW, number=2)
+    assert due(database) == [1]
+    assert claim(database) == [Claim(1, 1)]
+
+
+def test_whoever_waits_for_no_challenge_keeps_no_job_back(database: Engine) -> None:
+    queued(database, 1)
+    request(database, 9, "planned", LATER)
+    execute(database, "update pipeline.intents set challenge_id = null")
+    assert claim(database) == [Claim(1, 1)]
 
 
 @pytest.mark.parametrize("status", ["queued", "failed", "processing"])
