@@ -1,7 +1,8 @@
 """The few contract functions this package calls, as data: name, argument types, result types.
 
 Written from PROTOCOL.md. Arguments and results are plain Python: ``int``, ``bool``, ``bytes``,
-``str``; addresses come back as lowercase 0x-hex, ``bytes32`` as 0x-hex too.
+``str``; addresses come back as lowercase 0x-hex, ``bytes32`` as 0x-hex too. A string may be any
+bytes: where it is no text, see ``as_text``.
 """
 
 from __future__ import annotations
@@ -20,6 +21,11 @@ def selector(signature: str) -> bytes:
     return keccak(text=signature)[:4]
 
 
+def as_text(raw: bytes) -> str:
+    """What strangers wrote as a string: U+FFFD where it is no UTF-8, or NUL (for PostgreSQL)."""
+    return raw.decode("utf-8", "replace").replace("\0", "\ufffd")
+
+
 def _argument(kind: str, value: Any) -> Any:
     if kind.startswith("bytes") and isinstance(value, str):
         return bytes.fromhex(value.removeprefix("0x"))
@@ -29,6 +35,8 @@ def _argument(kind: str, value: Any) -> Any:
 def _plain(kind: str, value: Any) -> Any:
     if kind == "address":
         return str(value).lower()
+    if kind == "string":
+        return as_text(value)
     if kind == "bytes32":
         return "0x" + cast("bytes", value).hex()
     if kind.startswith("(") and not kind.endswith("]"):
@@ -36,6 +44,12 @@ def _plain(kind: str, value: Any) -> Any:
     if kind.endswith("[]"):
         return tuple(_plain(kind[:-2], item) for item in value)
     return value
+
+
+def _values(kinds: Sequence[str], raw: bytes) -> tuple[Any, ...]:
+    # Nobody holds a contract's strings to UTF-8, but the decoder would.
+    values = decode([kind.replace("string", "bytes") for kind in kinds], raw)
+    return tuple(_plain(k, v) for k, v in zip(kinds, values, strict=True))
 
 
 @dataclass(frozen=True)
@@ -58,16 +72,14 @@ class Function:
 
     def decode(self, data: str) -> tuple[Any, ...]:
         """A call's return data. Raises ``eth_abi``'s decoding errors when it is too short."""
-        values = decode(self.outputs, bytes.fromhex(data.removeprefix("0x")))
-        return tuple(_plain(k, v) for k, v in zip(self.outputs, values, strict=True))
+        return _values(self.outputs, bytes.fromhex(data.removeprefix("0x")))
 
     def decode_input(self, data: str) -> tuple[Any, ...]:
         """The arguments in calldata of this function; ``ValueError`` for another function's."""
         raw = bytes.fromhex(data.removeprefix("0x"))
         if raw[:4] != self.selector:
             raise ValueError(f"calldata {data[:10]} is not {self.name}")
-        values = decode(self.inputs, raw[4:])
-        return tuple(_plain(k, v) for k, v in zip(self.inputs, values, strict=True))
+        return _values(self.inputs, raw[4:])
 
 
 def _functions(*functions: Function) -> Callable[[str], Function]:

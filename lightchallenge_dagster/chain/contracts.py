@@ -166,7 +166,7 @@ class _View:
             )
         try:
             return self.function.decode(cast("str", answer))
-        except DecodingError as error:
+        except (DecodingError, OverflowError) as error:
             raise NotAContract(
                 f"{self.address} answered {self.function.name} with something else; "
                 "check the address"

@@ -164,4 +164,5 @@ class Reading:
         return "".join(f": {self._words(words)}" for words in said)
 
     def _words(self, text: Any) -> str:
-        return self._scrub(str(text))[:_LONGEST_MESSAGE]
+        # Without NUL, which PostgreSQL cannot store: a contract's own words may be in it.
+        return self._scrub(str(text))[:_LONGEST_MESSAGE].replace("\0", "\ufffd")

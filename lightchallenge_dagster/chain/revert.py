@@ -9,7 +9,7 @@ from typing import Literal, cast
 from eth_abi.abi import decode
 from eth_abi.exceptions import DecodingError
 
-from lightchallenge_dagster.chain.abi import ERRORS, selector
+from lightchallenge_dagster.chain.abi import ERRORS, as_text, selector
 
 Meaning = Literal["done", "waiting", "permanent"]
 
@@ -30,6 +30,8 @@ _WAITING = frozenset(
         "DeadlineNotReached",
     }
 )
+# A contract may refuse with a reason of any length.
+_LONGEST_REASON = 500
 _HEX = re.compile(r"0x[0-9a-fA-F]{8,}")
 
 
@@ -60,10 +62,10 @@ def _named(data: bytes) -> str | None:
         return _BY_SELECTOR[head]
     try:
         if head == _REASON:
-            return str(decode(["string"], data[4:])[0])
+            return as_text(decode(["bytes"], data[4:])[0])[:_LONGEST_REASON]
         if head == _PANIC:
             return f"Panic(0x{decode(['uint256'], data[4:])[0]:02x})"
-    except DecodingError:
+    except (DecodingError, OverflowError):  # the latter from lengths beyond all memory
         return None
     return None
 

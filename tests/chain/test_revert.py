@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from eth_abi.abi import encode
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from lightchallenge_dagster.chain.abi import ERRORS, selector
@@ -69,6 +69,31 @@ def test_a_reason_text_and_a_panic_are_read() -> None:
     panic = "0x" + (selector("Panic(uint256)") + encode(["uint256"], [0x11])).hex()
     assert str(decode_revert("execution reverted", reason)) == "too early"
     assert str(decode_revert("execution reverted", panic)) == "Panic(0x11)"
+
+
+@given(st.binary(max_size=100))
+def test_a_reason_of_any_bytes_is_read_as_text_that_can_be_stored(reason: bytes) -> None:
+    data = "0x" + (selector("Error(string)") + encode(["bytes"], [reason])).hex()
+    revert = decode_revert("execution reverted", data)
+    assert revert is not None
+    assert revert.name == reason.decode(errors="replace").replace("\0", "\ufffd")
+
+
+def test_of_a_reason_that_never_ends_the_beginning_is_kept() -> None:
+    data = "0x" + (selector("Error(string)") + encode(["string"], ["x" * 100_000])).hex()
+    assert str(decode_revert("execution reverted", data)) == "x" * 500
+
+
+WORDS = st.sampled_from([0, 1, 32, 64, 2**31, 2**63 - 1, 2**63, 2**64, 2**255, 2**256 - 1])
+
+
+@example("Error(string)", [32, 2**255])
+@given(st.sampled_from(["Error(string)", "Panic(uint256)", "NotAdmin()"]), st.lists(WORDS))
+def test_whatever_follows_a_known_selector_the_error_has_a_name(
+    signature: str, words: list[int]
+) -> None:
+    data = selector(signature) + b"".join(word.to_bytes(32, "big") for word in words)
+    assert decode_revert("execution reverted", "0x" + data.hex()) is not None
 
 
 def test_an_unknown_error_keeps_its_selector_for_the_reader() -> None:

@@ -40,6 +40,13 @@ def test_an_error_of_the_node_keeps_its_code_message_and_revert_data(server: Htt
     assert len(server.requests) == 1
 
 
+def test_a_message_that_holds_a_nul_can_be_stored(server: HttpNode) -> None:
+    server.answers = [failed(3, "execution reverted: a\0b")]
+    with pytest.raises(RpcError) as refused:
+        server.rpc().call("eth_call", [{}])
+    assert refused.value.message == "execution reverted: a\ufffdb"
+
+
 def test_an_error_under_http_400_is_the_nodes_error(server: HttpNode) -> None:
     server.answers = [failed(-32602, "invalid params", status=400)]
     with pytest.raises(RpcError, match="invalid params"):
