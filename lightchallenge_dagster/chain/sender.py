@@ -79,10 +79,7 @@ class Sender:
 
         Asks the chain: a latest block without ``baseFeePerGas`` means legacy gas prices.
         """
-        block = self._rpc.call("eth_getBlockByNumber", ["latest", False])
-        if not isinstance(block, dict):
-            raise RpcUnavailable("eth_getBlockByNumber: the node shows no latest block")
-        block = cast("dict[str, Any]", block)
+        block = self._latest_block()
         if block.get("baseFeePerGas") is None:
             return Fees(_quantity(self._rpc.call("eth_gasPrice", [])), None)
         try:
@@ -90,6 +87,16 @@ class Sender:
         except RpcError:
             tip = _GWEI  # the method is optional
         return Fees(2 * _quantity(block["baseFeePerGas"]) + tip, tip)
+
+    def block_gas_limit(self) -> int:
+        """The gas that the latest block could hold."""
+        return _quantity(self._latest_block()["gasLimit"])
+
+    def _latest_block(self) -> dict[str, Any]:
+        block = self._rpc.call("eth_getBlockByNumber", ["latest", False])
+        if not isinstance(block, dict):
+            raise RpcUnavailable("eth_getBlockByNumber: the node shows no latest block")
+        return cast("dict[str, Any]", block)
 
     def simulate(self, sender: str, to: str, data: str, value_wei: int) -> Simulated:
         """Estimate the gas of a call from ``sender``, which runs it; refusals come back by name."""

@@ -12,6 +12,8 @@ from typing import Literal
 from lightchallenge_dagster.rules.prompt import is_hash32
 
 BACKEND = "lightchain_poi"
+MODEL_ID_MAX = 256
+"""Characters. A request carries the model's id as it is, and each costs gas."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,10 @@ class ProofFields:
         return tuple(
             name
             for name, present in (
-                ("proof.modelId or model_id", bool(self.model_id and self.model_id.strip())),
+                (
+                    "proof.modelId or model_id",
+                    0 < len((self.model_id or "").strip()) <= MODEL_ID_MAX,
+                ),
                 ("model_hash", is_hash32(self.model_hash)),
                 ("proof.paramsHash", is_hash32(self.params_hash)),
                 ("proof.benchmarkHash", is_hash32(self.benchmark_hash)),

@@ -19,6 +19,12 @@ ZERO_HASH = "0x" + "00" * 32
 
 _UINT256_MAX = Decimal(2**256 - 1)
 _HASH = re.compile(r"0x[0-9a-fA-F]{64}")
+_ADDRESS = re.compile(r"0x[0-9a-f]{40}")
+
+
+def is_address(value: str) -> bool:
+    """Whether ``value`` is a wallet as the tables keep it: 20 bytes of lowercase 0x-hex."""
+    return bool(_ADDRESS.fullmatch(value))
 
 
 def is_hash32(value: object) -> bool:

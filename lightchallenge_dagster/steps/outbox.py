@@ -32,7 +32,7 @@ from lightchallenge_dagster.storage import sending
 from lightchallenge_dagster.storage.outbox import Intent, StoredIntent
 
 if TYPE_CHECKING:
-    from sqlalchemy import Engine
+    from sqlalchemy import Connection, Engine
 
     from lightchallenge_dagster.chain.rpc import Rpc
     from lightchallenge_dagster.chain.signer import Signer
@@ -172,24 +172,25 @@ class Outbox:
         with self._desk.engine.begin() as connection:
             sending.note(connection, key, error, self.policy.waiting_retry_s)
 
-    def resume(self) -> ResumeReport:
+    def resume(self, *, only_own: bool = False) -> ResumeReport:
         """Look once at everything in flight on this chain: record, send again, reopen, replace.
 
-        Needs no keys except for replacements and for filling holes among the nonces. Raises
-        ``RpcUnavailable`` when the node cannot say, ``PermanentError`` for a node on another chain.
+        Needs no keys except for replacements and for filling holes among the nonces. ``only_own``:
+        what other wallets sent is left to those who hold their keys. Raises ``RpcUnavailable`` when
+        the node cannot say, ``PermanentError`` for a node on another chain.
         """
         if self.dry_run:
             return ResumeReport()
         with self._desk.engine.begin() as connection:
             sending.reopen_forked(connection)
-            flying = storage.in_flight(connection, self.policy.chain_id)
+            flying = self._flying(connection, only_own)
         if not flying:
             return ResumeReport()
         self._require_chain()
         tally = Tally()
         if filled := fill_holes(self._desk, self._desk.sender.head_number()):
             with self._desk.engine.begin() as connection:
-                flying = storage.in_flight(connection, self.policy.chain_id)
+                flying = self._flying(connection, only_own)
         outcomes = look(self._desk, flying, tally)
         pending = sum(outcome.state == "pending" for outcome in outcomes.values())
         return ResumeReport(
@@ -199,6 +200,10 @@ class Outbox:
             errors=tally.errors,
             **tally.counts,
         )
+
+    def _flying(self, connection: Connection, only_own: bool) -> list[StoredIntent]:
+        found = storage.in_flight(connection, self.policy.chain_id)
+        return [one for one in found if not only_own or self.signs_as(one.intent.signer)]
 
     def _require_chain(self) -> None:
         if not self._chain_checked:

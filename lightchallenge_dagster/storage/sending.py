@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import text
 
 from lightchallenge_dagster.storage import sql
-from lightchallenge_dagster.storage.outbox import OUSTED, StoredTransaction
+from lightchallenge_dagster.storage.outbox import OUSTED, Intent, StoredTransaction, by_key
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -19,9 +19,11 @@ if TYPE_CHECKING:
 # ── signing ─────────────────────────────────────────────────────────────────────────────
 
 
-def lock_unsigned(connection: Connection, key: str) -> bool:
-    """Lock an intent that may be signed now; false when another worker has signed it already."""
-    return _lock(connection, key, ["planned", "refused"])
+def lock_unsigned(connection: Connection, key: str) -> Intent | None:
+    """Lock an intent that may be signed now; None when another worker has signed it already."""
+    if not _lock(connection, key, ["planned", "refused"]):
+        return None
+    return by_key(connection, [key])[key].intent
 
 
 def lock_signed(connection: Connection, key: str) -> bool:

@@ -20,6 +20,7 @@ from lightchallenge_dagster.chain.signer import Signer
 from lightchallenge_dagster.devnet.processes import Anvil
 from lightchallenge_dagster.errors import PermanentError
 from lightchallenge_dagster.steps.outbox import Outbox, OutboxPolicy, Outcome, advanceable
+from lightchallenge_dagster.storage import outbox as stored_intents
 from lightchallenge_dagster.storage.outbox import Intent
 from lightchallenge_dagster.storage.rehearsal import rehearsal
 from tests import builders
@@ -251,6 +252,7 @@ from lightchallenge_dagster.chain.rpc import Rpc
 from lightchallenge_dagster.chain.signer import Signer
 from lightchallenge_dagster.steps.outbox import Outbox, OutboxPolicy
 from lightchallenge_dagster.storage.database import connect
+from lightchallenge_dagster.storage import outbox as stored_intents
 from lightchallenge_dagster.storage.outbox import Intent
 
 boundary, key_to_die_at, recipient = sys.argv[1:]
@@ -608,6 +610,81 @@ def test_workers_that_race_for_the_same_intents_send_each_once(
     assert received(anvil) == 35
     nonces = sorted(tx["nonce"] for tx in rows(database, "transactions"))
     assert nonces == list(range(nonces[0], nonces[0] + 5))
+
+
+def burn(anvil: Anvil, gas: int) -> None:
+    """Put a contract at CONTRACT that takes about so much gas and does nothing."""
+    # PUSH3 rounds, and at 4: JUMPDEST, PUSH1 1, SWAP1, SUB, DUP1, PUSH1 4, JUMPI; 26 gas a round
+    anvil.rpc("anvil_setCode", CONTRACT, f"0x62{gas // 26:06x}5b60019003806004575b00")
+
+
+def test_what_takes_too_much_gas_is_refused_and_keeps_no_nonce(
+    database: Engine, anvil: Anvil
+) -> None:
+    burn(anvil, 17_000_000)
+    hog = a_gift(anvil, "gift:hog", 0, to=CONTRACT)
+    refused, sent = outbox(database, anvil).submit([hog, a_gift(anvil)])
+    assert (refused.state, sent.state) == ("refused", "mined")
+    assert "more than the 16000000 that a transaction may take" in str(refused.error)
+    assert intent_row(database, "gift:hog")["refusals"] == 1
+
+
+def test_no_transaction_asks_for_more_gas_than_a_block_holds(
+    database: Engine, anvil: Anvil
+) -> None:
+    limit = int(anvil.rpc("eth_getBlockByNumber", "latest", False)["gasLimit"], 16)
+    burn(anvil, limit * 9 // 10)
+    generous = replace(POLICY, max_gas=2 * limit)
+    intents = [a_gift(anvil, "gift:hog", 0, to=CONTRACT), a_gift(anvil)]
+    assert state_of(outbox(database, anvil, policy=generous).submit(intents)) == ["mined"] * 2
+    assert max(one["gas"] for one in rows(database, "transactions")) == limit
+
+
+def test_a_transaction_that_no_block_holds_any_more_is_replaced_by_one_that_fits(
+    database: Engine, anvil: Anvil
+) -> None:
+    limit = anvil.rpc("eth_getBlockByNumber", "latest", False)["gasLimit"]
+    anvil.rpc("evm_setAutomine", False)
+    try:
+        outbox(database, anvil, policy=IMPATIENT).submit([a_gift(anvil)])
+        (signed,) = rows(database, "transactions")
+        anvil.rpc("evm_setBlockGasLimit", hex(signed["gas"] - 1))
+        anvil.mine(IMPATIENT.bump_after_blocks)
+        assert received(anvil) == 0
+        assert outbox(database, anvil, policy=IMPATIENT).resume().bumped == 1
+        anvil.mine()
+        assert received(anvil) == 7
+    finally:
+        anvil.rpc("evm_setBlockGasLimit", limit)
+        anvil.rpc("evm_setAutomine", True)
+
+
+def test_an_intent_that_another_pipeline_plans_for_another_wallet_meanwhile_is_not_signed(
+    database: Engine, anvil: Anvil
+) -> None:
+    other = a_gift(anvil, signer=anvil.accounts[1])
+
+    def planned_anew(boundary: str, _key: str) -> None:
+        if boundary == "simulated":
+            with database.begin() as connection:
+                stored_intents.plan(connection, POLICY.chain_id, [other])
+
+    (outcome,) = outbox(database, anvil, observe=planned_anew).submit([a_gift(anvil)])
+    assert (outcome.state, outcome.error) == ("waiting", "it was planned anew meanwhile")
+    assert rows(database, "transactions") == []
+
+
+@pytest.mark.usefixtures("automine_again")
+def test_a_run_that_looks_after_its_own_wallets_puts_nobody_elses_off(
+    database: Engine, anvil: Anvil
+) -> None:
+    anvil.rpc("evm_setAutomine", False)
+    outbox(database, anvil, policy=IMPATIENT).submit([a_gift(anvil)])
+    before = intent_row(database)["retry_at"]
+    stranger = outbox(database, anvil, policy=IMPATIENT, keys=anvil.keys[1:2])
+    assert stranger.resume(only_own=True).looked_at == 0
+    assert intent_row(database)["retry_at"] == before
+    assert stranger.resume().looked_at == 1
 
 
 def test_a_chain_without_base_fees_gets_legacy_transactions(

@@ -17,7 +17,7 @@ from tests import builders
 from tests.steps.index_world import open_world
 from tests.steps.money_world import BENCHMARK, MODEL, PARAMS, Money, users
 
-ALICE, BOB = users("alice", "bob")
+ALICE, BOB, CAROL = users("alice", "bob", "carol")
 
 
 class Killed(BaseException):
@@ -292,3 +292,90 @@ def an_earlier_workers_request(money: Money, challenge: int, status: str) -> int
     )
     money.follow()
     return made
+
+
+# ── rows that spoil their own job only ──────────────────────────────────────────────────────
+
+
+def test_a_cancellation_that_a_reorg_takes_out_ends_no_job(money: Money) -> None:
+    challenge = money.challenge([ALICE, BOB])
+    money.passes(challenge, BOB)
+    money.dispatch()
+    before = money.world.rpc.call("evm_snapshot", [])
+    money.client.cancel(ALICE, challenge)
+    assert money.request().waiting == [challenge]
+    assert money.job(challenge)["last_error"] == "NotActive"
+    money.world.rpc.call("evm_revert", [before])
+    money.retry_now()
+    assert money.request().submitted == [challenge]
+
+
+def test_a_subject_that_is_no_address_stops_its_own_job_only(money: Money) -> None:
+    odd, good = money.challenge([ALICE, BOB]), money.challenge([ALICE, CAROL])
+    builders.execute(
+        money.engine, "update public.challenges set subject = 'demo-user' where id = :id", id=odd
+    )
+    builders.verdict(money.engine, odd, "demo-user")
+    money.passes(good, CAROL)
+    money.dispatch()
+    report = money.request()
+    assert (report.waiting, report.submitted) == ([odd], [good])
+    assert money.job(odd)["last_error"] == "its subject 'demo-user' is no address"
+    assert requestable(money.engine) == []
+
+
+def test_a_value_that_no_contract_takes_stops_its_own_job_only(
+    money: Money, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    odd, good = money.challenge([ALICE, BOB]), money.challenge([ALICE, CAROL])
+    money.passes(odd, BOB)
+    money.passes(good, CAROL)
+    money.dispatch()
+    hashed = Prompt.prompt_hash
+
+    def spoiled(self: Prompt) -> str:
+        return "0xnonsense" if self.challenge_id == odd else hashed(self)
+
+    monkeypatch.setattr(Prompt, "prompt_hash", spoiled)
+    report = money.request()
+    assert (report.waiting, report.submitted) == ([odd], [good])
+    assert money.job(odd)["last_error"].startswith("its request cannot be written: ")
+    assert requestable(money.engine) == []
+
+
+@pytest.mark.parametrize("somebody_else_died", [False, True])
+def test_a_noted_request_is_taken_over_whatever_died_elsewhere(
+    money: Money, somebody_else_died: bool
+) -> None:
+    if somebody_else_died:
+        first = money.challenge([ALICE, BOB], duration_s=3 * 86400)
+        money.passes(first, BOB)
+        money.requested(first)
+        money.client.travel(2 * 3600)
+        money.follow()
+        assert money.reclaim().lost
+        money.request()
+        money.follow()
+    challenge = money.challenge([ALICE, BOB], duration_s=3 * 86400)
+    money.passes(challenge, BOB)
+    made = money.client.request_inference(
+        money.world.deployment.worker,
+        challenge,
+        BOB.address,
+        model_digest=MODEL,
+        params_hash=PARAMS,
+    )
+    noted = {"requestId": str(made), "taskId": money.client.request(made).task_id}
+    builders.execute(
+        money.engine,
+        "update public.challenges set proof = proof || cast(:patch as jsonb) where id = :id",
+        patch=builders.Jsonb({"taskBinding": noted}),
+        id=challenge,
+    )
+    builders.insert(
+        money.engine, "public.aivm_jobs", challenge_id=challenge, status="queued", attempts=0
+    )
+    money.follow()
+    before = money.events("aivm_inference", "InferenceRequestedV2")
+    assert money.request().submitted == [challenge]
+    assert money.events("aivm_inference", "InferenceRequestedV2") == before

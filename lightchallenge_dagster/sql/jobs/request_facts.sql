@@ -16,10 +16,10 @@ select c.id as challenge_id,
   left join public.aivm_jobs j on j.challenge_id = c.id
   -- A request that is known to be dead speaks for nobody, whatever a node that is behind shows.
   left join lateral (
-      select task_id
-        from lower(coalesce(j.task_id, c.proof #>> '{taskBinding,taskId}')) task_id
+      select named.task_id
+        from lower(coalesce(j.task_id, c.proof #>> '{taskBinding,taskId}')) as named (task_id)
        where not exists (select from pipeline.request_watch w
-                          where w.task_id = task_id and w.dead is not null)
+                          where w.task_id = named.task_id and w.dead is not null)
   ) noted on true
   left join public.verdicts v
     on v.challenge_id = c.id and lower(v.subject) = lower(c.subject) and v.pass

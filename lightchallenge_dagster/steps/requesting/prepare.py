@@ -6,9 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from eth_abi.exceptions import EncodingError
+
 from lightchallenge_dagster.chain import abi
 from lightchallenge_dagster.chain.contracts import STATUS_ACTIVE, STATUS_FINALIZED
-from lightchallenge_dagster.rules.prompt import Prompt, is_hash32
+from lightchallenge_dagster.rules.prompt import Prompt, is_address, is_hash32
 from lightchallenge_dagster.rules.requests import fate
 from lightchallenge_dagster.steps.requesting.work import Work
 from lightchallenge_dagster.storage import jobs, rankings
@@ -65,12 +67,22 @@ class _Known:
 
 
 def _prepared(work: Work, claim: Claim, known: _Known) -> Intent | None:
+    try:
+        return _intent(work, claim, known)
+    except (EncodingError, ValueError) as error:
+        # A value of its row that no contract takes: the others' jobs go on.
+        work.report.errors.append(f"{claim.challenge_id}: {error}")
+        _withhold(work, claim, _number(known, claim), f"its request cannot be written: {error}")
+        return None
+
+
+def _intent(work: Work, claim: Claim, known: _Known) -> Intent | None:
     challenge_id = claim.challenge_id
     made = known.attempts.get(challenge_id, ())
     latest = made[-1] if made else None
     if latest is not None and latest.signed and not latest.spent:
         return latest.intent
-    number = len(made) + 1 if latest is None or latest.spent else len(made)
+    number = _number(known, claim)
     if latest is not None and latest.status == "reverted":
         # It was mined and reverted for good: a refusal that the simulation did not foresee.
         # The next attempt is written down first: no death between the two counts it twice.
@@ -83,11 +95,22 @@ def _prepared(work: Work, claim: Claim, known: _Known) -> Intent | None:
         return None
     prompt = _prompt(facts, known.leaders.get(challenge_id, ()))
     if isinstance(prompt, str):
-        work.put_back(claim, prompt)
-        work.outbox.hold([_blank(work, challenge_id, number)], prompt, _NO_PROMPT_RETRY_S)
+        _withhold(work, claim, number, prompt)
         return None
     intent = _request(work, prompt, number)
     return intent if _open(work, claim, intent) else None
+
+
+def _number(known: _Known, claim: Claim) -> int:
+    """The number of the attempt that is to be made, or is under way."""
+    made = known.attempts.get(claim.challenge_id, ())
+    return len(made) if made and not made[-1].spent else len(made) + 1
+
+
+def _withhold(work: Work, claim: Claim, number: int, why: str) -> None:
+    """Put a job back for a while: what its request lacks is in the tables."""
+    work.put_back(claim, why)
+    work.outbox.hold([_blank(work, claim.challenge_id, number)], why, _NO_PROMPT_RETRY_S)
 
 
 def _noted(work: Work, claim: Claim, facts: RequestFacts) -> bool:
@@ -129,9 +152,9 @@ def _open(work: Work, claim: Claim, intent: Intent) -> bool:
         work.end(claim, "skipped", "it was finalized already")
         return False
     if challenge.status != STATUS_ACTIVE:
-        work.end(claim, "canceled", "it was canceled on chain")
-        return False
-    if challenge.paused:
+        # A reorg may take the cancellation out; once it is confirmed, cancel_jobs ends the job.
+        problem = "NotActive"
+    elif challenge.paused:
         problem = "ChallengePaused"
     elif work.contracts.latest_timestamp() > challenge.proof_deadline_ts:
         problem = "ProofWindowClosed"
@@ -151,6 +174,8 @@ def _prompt(facts: RequestFacts | None, leaders: Sequence[Winner]) -> Prompt | s
         return f"it lacks {', '.join(missing)}"
     own = next((one for one in leaders if one.subject == facts.subject), None)
     if own is None and not leaders and facts.own_updated_at is not None and facts.subject:
+        if not is_address(facts.subject):
+            return f"its subject {facts.subject!r:.60} is no address"
         subject, score = facts.subject, facts.own_score
         evidence_hash, updated_at = facts.own_evidence_hash, facts.own_updated_at
     elif leaders:

@@ -29,7 +29,9 @@ class OutboxPolicy:
     clears by itself; other refusals back off from there to ``refusal_retry_max_s``.
     ``bump_after_blocks``: an unmined transaction at the head of the queue is replaced at its nonce
     with ``bump_percent`` more fee, never above ``max_fee_per_gas_wei``. No transaction carries more
-    than ``max_value_wei``. ``max_request_spend_per_day_wei``: what AIVM requests may cost within 24
+    than ``max_value_wei``, or asks for more gas than ``max_gas`` (below the 2^24 of EIP-7825) or
+    than a block holds: no node would mine it, and its nonce would keep all others waiting.
+    ``max_request_spend_per_day_wei``: what AIVM requests may cost within 24
     hours, fees and gas; nothing else is held back by it.
     """
 
@@ -41,6 +43,7 @@ class OutboxPolicy:
     waiting_retry_s: float = 20.0
     refusal_retry_max_s: float = 300.0
     gas_margin_percent: int = 25
+    max_gas: int = 16_000_000
     bump_after_blocks: int = 3
     bump_percent: int = 25
     max_fee_per_gas_wei: int | None = None

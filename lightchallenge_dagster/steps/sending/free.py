@@ -26,7 +26,7 @@ def replacement(
     Only the first in the wallet's queue can be too cheap; the others wait for it.
     """
     policy = desk.policy
-    signer = desk.signers.get(one.intent.signer)
+    signer = desk.signers.get(latest.signer)
     if signer is None or head - (latest.signed_block or 0) < policy.bump_after_blocks:
         return None
     if desk.sender.mined_nonce(latest.signer) != latest.nonce:
@@ -35,6 +35,7 @@ def replacement(
     fees = limits.raised(old, desk.sender.fees(), policy)
     if fees is None:
         return None
+    gas = min(latest.gas, limits.most_gas(desk))
     with desk.engine.begin() as connection:
         if not sending.lock_signed(connection, one.intent.key):
             return None
@@ -42,7 +43,7 @@ def replacement(
         current = storage.transactions(connection, [one.intent.key]).get(one.intent.key, [])
         if not current or current[-1].hash != latest.hash:
             return None  # another worker was here first
-        made = signed_transaction(desk, signer, one.intent, latest.nonce, latest.gas, fees, head)
+        made = signed_transaction(desk, signer, one.intent, latest.nonce, gas, fees, head)
         sending.record_signed(connection, policy.chain_id, made, policy.look_again_s)
     return made
 
@@ -102,7 +103,7 @@ def _fill(desk: Desk, signer: Signer, below: int, head: int) -> int:
         for nonce in holes(mined, [nonce for nonce in held if nonce <= below])[:_FILLS_AT_ONCE]:
             intent = _empty(desk.policy.chain_id, signer.address, nonce)
             storage.plan(connection, desk.policy.chain_id, [intent])
-            if sending.lock_unsigned(connection, intent.key):
+            if sending.lock_unsigned(connection, intent.key) == intent:
                 made = signed_transaction(desk, signer, intent, nonce, gas, fees, head)
                 sending.record_signed(connection, desk.policy.chain_id, made, 0)
                 filled += 1

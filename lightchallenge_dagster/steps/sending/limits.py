@@ -5,7 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 from lightchallenge_dagster.chain.sender import Fees
-from lightchallenge_dagster.steps.sending.desk import OutboxPolicy
+from lightchallenge_dagster.steps.sending.desk import Desk, OutboxPolicy
+
+
+def most_gas(desk: Desk) -> int:
+    """The gas that one transaction may ask for now."""
+    return min(desk.policy.max_gas, desk.sender.block_gas_limit())
 
 
 def unfunded(wallet: str, balance: int, need: int) -> str:

@@ -104,10 +104,11 @@ def _sign_as(desk: Desk, wallet: str, fresh: Sequence[StoredIntent]) -> dict[str
     with desk.engine.begin() as connection:
         promised = sending.promised_wei(connection, desk.policy.chain_id, wallet)
     balance = desk.sender.balance(wallet) - promised
+    most_gas = limits.most_gas(desk)
     outcomes: dict[str, Outcome] = {}
     ready: list[tuple[StoredIntent, int]] = []
     for one in fresh:
-        outcome, gas = _simulate(desk, one, balance, too_dear)
+        outcome, gas = _simulate(desk, one, balance, too_dear, most_gas)
         if outcome is None:
             ready.append((one, gas))
         else:
@@ -129,7 +130,7 @@ def _sign_as(desk: Desk, wallet: str, fresh: Sequence[StoredIntent]) -> dict[str
 
 
 def _simulate(
-    desk: Desk, one: StoredIntent, balance: int, too_dear: str | None
+    desk: Desk, one: StoredIntent, balance: int, too_dear: str | None, most_gas: int
 ) -> tuple[Outcome | None, int]:
     intent, policy = one.intent, desk.policy
     if policy.max_value_wei is not None and intent.value_wei > policy.max_value_wei:
@@ -153,7 +154,19 @@ def _simulate(
     desk.observe("simulated", intent.key)
     if result.refused is not None:
         return _refuse(desk, one, result.refused), 0
-    return None, result.gas * (100 + policy.gas_margin_percent) // 100
+    if result.gas > most_gas:
+        # Whoever creates a challenge chooses its verifier, and what its model is called.
+        return _too_much_gas(desk, one, result.gas, most_gas), 0
+    return None, min(result.gas * (100 + policy.gas_margin_percent) // 100, most_gas)
+
+
+def _too_much_gas(desk: Desk, one: StoredIntent, gas: int, most_gas: int) -> Outcome:
+    error = f"it takes {gas} gas, more than the {most_gas} that a transaction may take"
+    with desk.engine.begin() as connection:
+        sending.record_refusal(
+            connection, one.intent.key, error, counts=True, retry_s=backoff_s(desk, one.refusals)
+        )
+    return Outcome(one.intent.key, "refused", error)
 
 
 def _refuse(desk: Desk, one: StoredIntent, revert: Revert) -> Outcome:
@@ -179,8 +192,12 @@ def _sign_one(desk: Desk, wallet: _Wallet, intent: Intent, gas: int) -> Outcome 
     with desk.engine.begin() as connection:
         # The intent is locked first: taking a nonce for one that is signed already, by another
         # worker, would leave a hole that blocks everything behind it.
-        if not sending.lock_unsigned(connection, intent.key):
+        current = sending.lock_unsigned(connection, intent.key)
+        if current is None:
             return None
+        if current != intent:
+            # Another pipeline on this database wrote it down otherwise: what is signed is stored.
+            return Outcome(intent.key, "waiting", "it was planned anew meanwhile")
         problem = _over_limit(desk, connection, preview)
         if problem is None and not desk.dry_run:
             nonce = nonces.take(
