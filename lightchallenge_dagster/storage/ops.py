@@ -44,11 +44,11 @@ def waiting_intents(connection: Connection, kinds: Sequence[str]) -> list[Waitin
 
 
 def without_outcome(connection: Connection) -> list[int]:
-    """Challenges that are Finalized and have no ``chain_outcome``."""
+    """Challenges that are Finalized and have no ``chain_outcome``; the contract counts from 1."""
     rows = connection.execute(
         text("""
             select id from public.challenges
-             where lower(status) = 'finalized' and chain_outcome is null order by id
+             where id > 0 and lower(status) = 'finalized' and chain_outcome is null order by id
         """)
     )
     return list(rows.scalars())

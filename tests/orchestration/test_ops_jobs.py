@@ -297,6 +297,15 @@ def test_an_outcome_that_was_never_indexed_is_read_from_the_contract(shop: Shop)
     assert "it is Active on chain" in rows[active]["problem"]
 
 
+def test_a_row_that_can_be_no_challenge_of_the_contract_stops_no_backfill(shop: Shop) -> None:
+    challenge = finalized_before_the_first_indexed_block(shop)
+    for number in (-1, 0):
+        b.insert(shop.world.database, "public.challenges", id=number, status="Finalized")
+    shown = shop.shown("backfill_chain_outcome", dry_run=False)
+    assert (shown["written"], shown["left"]) == (1, 0)
+    assert outcome(shop, challenge) == 2
+
+
 def test_an_outcome_that_was_filled_in_outlives_a_rebuild_of_the_table(shop: Shop) -> None:
     challenge = finalized_before_the_first_indexed_block(shop)
     database = shop.world.database
