@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from lightchallenge_dagster.chain import abi
 from lightchallenge_dagster.chain.contracts import OnChainBinding, OnChainChallenge, OnChainRequest
+from lightchallenge_dagster.rules.prompt import is_hash32
 
 if TYPE_CHECKING:
     from lightchallenge_dagster.chain.contracts import Contracts
@@ -50,8 +51,11 @@ def bindings(
 def requests_by_task(
     contracts: Contracts, task_ids: Iterable[str], block: int | str = "latest"
 ) -> dict[str, tuple[int, OnChainRequest]]:
-    """Id and state of the request behind each task; a task that nobody knows is left out."""
-    asked = sorted(set(task_ids))
+    """Id and state of the request behind each task.
+
+    A task that nobody knows is left out, and so is what is no hash: other programs' jobs hold it.
+    """
+    asked = sorted({one for one in task_ids if is_hash32(one)})
     inference = contracts.addresses.aivm_inference
     by_task = abi.aivm_inference("requestIdByTaskId")
     ids = contracts.many([(inference, by_task, (one,)) for one in asked], block)

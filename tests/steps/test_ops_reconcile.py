@@ -204,6 +204,17 @@ def test_a_job_whose_task_nobody_knows_is_reported(money: Money) -> None:
     assert "gives it up" in why
 
 
+@pytest.mark.parametrize("task", ["pending", "", "0x", "0x7", "0x" + "77" * 33, "0x" + "zz" * 32])
+def test_a_job_whose_task_is_no_hash_is_reported_like_one_that_nobody_knows(
+    money: Money, task: str
+) -> None:
+    bound(money)
+    b.execute(money.engine, "delete from pipeline.transactions")
+    b.execute(money.engine, "update public.aivm_jobs set task_id = :task", task=task)
+    ((_, why),) = left(money, "job")
+    assert "gives it up" in why
+
+
 def test_a_final_intent_without_a_receipt_is_reported_and_left(money: Money) -> None:
     paid(money)
     b.execute(
