@@ -120,6 +120,18 @@ def test_another_uri_set_in_the_same_moment_is_reported_and_left(money: Money) -
     assert "ipfs://x" in row(money, challenge)[2]
 
 
+def test_another_uri_of_any_bytes_is_reported_and_stops_nobody(money: Money) -> None:
+    challenge, other = money.challenge([ANN, BOB]), money.challenge([ANN, BOB])
+    set_elsewhere(money, challenge, "ipfs://\0" + "x" * 5000)()
+    report = backfill(money)
+    assert (report.differs, report.set) == ([challenge], [other])
+    _, _, error = row(money, challenge)
+    assert "ipfs://\ufffdxxx" in error
+    assert len(error) == 500
+    (line,) = [one for one in report.lines if one.challenge_id == challenge]
+    assert line.note == error
+
+
 def test_a_transaction_that_reverts_on_chain_is_followed_by_a_look_at_the_registry(
     money: Money,
 ) -> None:

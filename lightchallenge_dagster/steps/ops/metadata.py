@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from lightchallenge_dagster.steps.outbox import Outbox, Outcome
 
 _AT_ONCE = 200
+# It may hold a foreign URI, which is as long as its writer liked.
+_LONGEST_ERROR = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +214,7 @@ class _Backfill:
         self._report.add(challenge_id, state, tx_hash)
 
     def _fail(self, challenge_id: int, state: str, error: str) -> None:
+        error = error[:_LONGEST_ERROR]
         with self._engine.begin() as connection:
-            ops.record_registry(connection, challenge_id, "failed", error=error[:500])
+            ops.record_registry(connection, challenge_id, "failed", error=error)
         self._report.add(challenge_id, state, note=error)
