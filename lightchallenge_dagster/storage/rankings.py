@@ -284,8 +284,8 @@ def settled_winners(
     """Who may be bound and proved at ``chain_now``, by challenge, then rank or wallet.
 
     Competitive: the winners of a closed or frozen ranking. Threshold: passing verdicts that are
-    final. All with stake on chain. A stored ranking that is not the one that was closed (its
-    counts, or a winner without a score) is left out whole.
+    final, while the challenge's rule can be read. All with stake on chain. A stored ranking that is
+    not the one that was closed (its counts, or a winner without a score) is left out whole.
 
     With ``lock`` the verdicts are held until the transaction ends, so that no judgement changes
     one between this look and the intent that settles it. Take it where intents are written.

@@ -132,15 +132,16 @@ def chain_winners(connection: Connection, challenge_ids: Iterable[int]) -> set[t
 
 
 def passing(
-    connection: Connection, challenge_ids: Sequence[int], *, unjudged: bool = False
+    connection: Connection, challenge_ids: Sequence[int], *, undecided: bool = False
 ) -> set[tuple[int, str]]:
     """Stakers with a passing verdict in those of the challenges that no ranking decides.
 
-    ``unjudged``: only where an earlier worker wrote the verdict and it was not judged since.
+    ``undecided``: those of which nobody can say yet whether they win. An earlier worker wrote the
+    verdict and it was not judged since, or the rule cannot be read (then in any mode).
     """
     rows = connection.execute(
         text(sql.load("money/passing")),
-        {"challenge_ids": list(challenge_ids), "unjudged": unjudged},
+        {"challenge_ids": list(challenge_ids), "undecided": undecided},
     )
     return {(row.challenge_id, row.subject) for row in rows}
 

@@ -2,15 +2,17 @@
 -- finalize each. Past them in indexed time too: before that a stake, a winner or a moved deadline
 -- may still be unread. `unclosed`: a competition that somebody has earned something in, and whose ranking
 -- has not closed, or names a staker who is not a winner on chain. The latter holds also where the
--- ranking is quarantined and so names nobody to pay: finalizing would forfeit every stake.
+-- ranking is quarantined and so names nobody to pay, and where the rule cannot be read, and so not
+-- whether it is a competition: finalizing would forfeit every stake.
 select k.challenge_id,
        latest.status as intent_status,
        coalesce(latest.retry_at > now(), false) as waiting,
        latest.block_number,
        coalesce(latest.failing, false) as failing,
-       (coalesce(p.mode = 'competitive', false)
+       (coalesce(p.mode = 'competitive' or p.problem is not null, false)
         or coalesce(ranking.state, 'provisional') <> 'provisional') and (
-           (coalesce(ranking.state, 'provisional') = 'provisional'
+           (p.mode = 'competitive'
+            and coalesce(ranking.state, 'provisional') = 'provisional'
             and exists (
                 select
                   from public.verdicts v

@@ -1,6 +1,7 @@
 -- Who may be bound and proved now. Where a ranking has closed it alone decides, whatever the
 -- challenge's mode was set to since. A closed ranking whose stored rows are not the ranking that was
--- closed (winners added, removed or without a score) pays nobody.
+-- closed (winners added, removed or without a score) pays nobody. Nor does a pass while the rule
+-- cannot be read: where that is the mode, the plan says threshold, and it may be a competition.
 with sound as (
     select o.challenge_id
       from pipeline.settled_rankings(cast(:challenge_ids as bigint[])) o
@@ -19,6 +20,7 @@ select p.challenge_id, t.subject, v.score, v.evidence_hash, v.updated_at, null
   join public.verdicts v on v.challenge_id = p.challenge_id and lower(v.subject) = t.subject
   join pipeline.judgements j on j.challenge_id = p.challenge_id and j.subject = t.subject
  where p.mode = 'threshold'
+   and p.problem is null
    and p.challenge_id = any(cast(:challenge_ids as bigint[]))
    and v.pass
    and not exists (select from pipeline.ranking_states s

@@ -48,7 +48,7 @@ class State:
     winners: Mapping[int, Sequence[Winner]]
     bindings: Mapping[tuple[int, str], Bound]
     chain_winners: set[tuple[int, str]]
-    unjudged: set[tuple[int, str]]
+    undecided: set[tuple[int, str]]
     outdated: set[tuple[int, str]]
     attempts: Mapping[int, Sequence[Attempt]]
     indexed_to: int
@@ -96,7 +96,7 @@ class State:
             winners=winners,
             bindings=settlement.bindings(connection, ids),
             chain_winners=chain_winners,
-            unjudged=settlement.passing(connection, ids, unjudged=True),
+            undecided=settlement.passing(connection, ids, undecided=True),
             outdated={(one.challenge_id, one.subject) for one in outdated},
             attempts=attempts,
             indexed_to=settlement.indexed_to(connection),
@@ -146,8 +146,8 @@ class State:
         for subject in self._bound_subjects(challenge_id):
             if subject in winners or (challenge_id, subject) in self.chain_winners:
                 continue
-            if (challenge_id, subject) in self.unjudged:
-                continue  # an earlier worker's winner: left as it is until it was judged
+            if (challenge_id, subject) in self.undecided:
+                continue  # maybe a winner: left as it is until it was judged by a rule that is one
             bound, at_rest = self.binding(challenge_id, subject)
             if at_rest and bound is not None:
                 base = f"clear:{challenge_id}:{subject}:{bound.request_id}"
