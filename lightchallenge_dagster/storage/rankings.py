@@ -116,7 +116,10 @@ def pending(connection: Connection, chain_now: datetime) -> list[tuple[int, str]
 def open_rankings(
     connection: Connection, chain_now: datetime, partition_key: str
 ) -> list[OpenRanking]:
-    """The partition's rankings that are not closed yet, as they stand at ``chain_now``."""
+    """The partition's rankings that are not closed yet, as they stand at ``chain_now``.
+
+    Without those whose rule cannot be read: they stay as they are until it can.
+    """
     rows = connection.execute(
         text(sql.load("rank/open")), {"chain_now": chain_now, "partition_key": partition_key}
     )

@@ -638,6 +638,34 @@ def test_a_deadline_moved_after_the_close_does_not_open_it_again(database: Engin
 # ── Winners for the money ───────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.parametrize("broken", [{"topN": "two"}, {"period": "March"}])
+def test_a_ranking_whose_rule_cannot_be_read_stays_as_it_was_and_closes_when_it_can(
+    database: Engine, broken: dict[str, Any]
+) -> None:
+    def rule(**changes: Any) -> None:
+        params = {"rule": build.competitive(2)["rule"] | changes}
+        build.execute(
+            database,
+            "update public.challenges set proof = :proof where id = 7",
+            proof=build.Jsonb({"params": params}),
+        )
+
+    race(database, 5, 20, 10)
+    bring_up_to_date(database, DURING)
+    before = ranked(database)
+    rule(**broken)
+    for now in (DURING, CLOSES):
+        report = bring_up_to_date(database, now)
+        assert (report.challenges, report.closed) == (0, ())
+        assert ranked(database) == before
+        assert rank.pending(database, now) == {}
+        assert winners(database, now) == []
+    rule()
+    assert bring_up_to_date(database, CLOSES).closed == (7,)
+    assert ranked(database) == before
+    assert winners(database, CLOSES) == [(7, B), (7, C)]
+
+
 def test_threshold_winners_are_final_passes_with_stake(database: Engine) -> None:
     build.plan(database, 7)
     for number, final_when in enumerate(("now", "ends_at", "proof_deadline"), start=1):

@@ -1,6 +1,8 @@
 -- Rankings that are not what they would be now: inputs changed while provisional, or time to close.
+-- Not those whose rule cannot be read (see open).
 with open as materialized (
     select o.* from pipeline.open_rankings(:chain_now) o
+      join pipeline.challenge_plans p on p.challenge_id = o.challenge_id and p.problem is null
 ), entrants as (
     select o.challenge_id, count(*) as entrants,
            sum(pipeline.ranking_entry(pipeline.ranking_inputs_hash(
