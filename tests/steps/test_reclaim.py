@@ -205,6 +205,63 @@ def test_a_fee_that_another_wallet_paid_is_named_and_left_to_it(money: Money) ->
     assert reclaimable(money.engine, money.now()) in ([], [challenge])
 
 
+def test_an_earlier_workers_request_expires_in_whatever_case_its_task_was_noted(
+    money: Money,
+) -> None:
+    challenge = money.challenge([ALICE, BOB], duration_s=3 * DAY)
+    money.passes(challenge, BOB)
+    made = a_job_in_capitals(money, challenge)
+    let_it_expire(money)
+    assert reclaimable(money.engine, money.now()) == [challenge]
+    report = money.reclaim()
+    assert (report.requeued, report.reclaimed) == ([challenge], [made])
+    assert money.request().submitted == [challenge]
+
+
+def test_an_earlier_workers_job_follows_the_network_in_whatever_case_its_task_was_noted(
+    money: Money,
+) -> None:
+    challenge = money.challenge([ALICE, BOB])
+    money.passes(challenge, BOB)
+    made = a_job_in_capitals(money, challenge)
+    to_stage(money, made, COMMITTED)
+    assert money.job(challenge)["status"] == "committed"
+    assert money.proof(challenge)["verificationStatus"] == "committed"
+    money.answer()
+    assert money.job(challenge)["status"] == "done"
+    assert money.proof(challenge)["verificationStatus"] == "finalized"
+    money.settle()
+    money.settle()
+    assert money.winners(challenge, [ALICE, BOB]) == [BOB.address]
+
+
+def a_job_in_capitals(money: Money, challenge: int) -> int:
+    """As an earlier worker left it: submitted, with its task's hex in capitals."""
+    made = money.client.request_inference(
+        money.world.deployment.worker,
+        challenge,
+        BOB.address,
+        model_digest=MODEL,
+        params_hash=PARAMS,
+    )
+    task = "0x" + money.client.request(made).task_id[2:].upper()
+    builders.insert(
+        money.engine,
+        "public.aivm_jobs",
+        challenge_id=challenge,
+        status="submitted",
+        attempts=0,
+        task_id=task,
+    )
+    builders.execute(
+        money.engine,
+        "update public.challenges set proof = proof || cast(:patch as jsonb)",
+        patch=builders.Jsonb({"taskBinding": {"requestId": str(made), "taskId": task}}),
+    )
+    money.follow()
+    return made
+
+
 def test_a_fee_that_somebody_else_took_back_is_not_asked_for_again(money: Money) -> None:
     a_requested_challenge(money)
     (made,) = request_ids(money)

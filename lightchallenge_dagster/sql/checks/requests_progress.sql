@@ -4,5 +4,5 @@ select request_id, status, requested_block, to_timestamp(requested_ts) as reques
   from pipeline.inference_requests
  where status <> 'finalized'
    and to_timestamp(requested_ts) < now() - interval '90 minutes'
-   and task_id in (select task_id from public.aivm_jobs)
+   and task_id in (select lower(task_id) from public.aivm_jobs)
  order by request_id

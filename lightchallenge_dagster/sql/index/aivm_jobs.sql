@@ -3,6 +3,8 @@
 -- Forward only, except for requests whose blocks were orphaned. Jobs on their way are compared
 -- each time, not only those of new events: the worker may note the task after it was indexed.
 -- A job that is queued, processing or failed is the worker's: its task may be an older request's.
+-- Earlier workers noted tasks in any case. The table's index knows one: a job on its way is found by
+-- its status, and its task is lowercase from the first move on.
 with touched as materialized (
     select task_id, bool_or(orphaned) as orphaned
     from (
@@ -25,19 +27,20 @@ reached (reached, status) as (
     values ('requested', 'submitted'), ('committed', 'committed'), ('revealed', 'revealed'),
            ('finalized', 'done')
 ),
-candidates as (
-    select j.id, j.status, j.task_id, coalesce(t.orphaned, false) as orphaned
+candidates as materialized (
+    select j.id, j.challenge_id, j.status, lower(j.task_id) as task_id,
+           coalesce(t.orphaned, false) as orphaned
     from public.aivm_jobs j
-    left join touched t on t.task_id = j.task_id
+    left join touched t on t.task_id = lower(j.task_id)
     where j.status in ('submitted', 'committed', 'revealed') and j.task_id is not null
     union all
-    select j.id, j.status, j.task_id, t.orphaned
+    select j.id, j.challenge_id, j.status, j.task_id, t.orphaned
     from touched t
     join public.aivm_jobs j on j.task_id = t.task_id
     where j.status = 'done'
 ),
 jobs as materialized (
-    select c.id, c.status, c.orphaned, coalesce(w.status, 'submitted') as wanted
+    select c.id, c.status, c.task_id, c.orphaned, coalesce(w.status, 'submitted') as wanted
     from candidates c
     left join pipeline.inference_requests r on r.task_id = c.task_id
     left join reached w on w.reached = r.status
@@ -46,6 +49,7 @@ jobs as materialized (
 moved as (
     update public.aivm_jobs t
     set status = j.wanted,
+        task_id = j.task_id,
         last_error = case when b.stage < a.stage
                           then 'a reorg took this job back from ' || j.status
                           else t.last_error end,
@@ -63,10 +67,16 @@ told as (
     set proof = c.proof || p.patch, updated_at = now()
     from touched t
     join pipeline.request_progress p on p.task_id = t.task_id
-    join public.aivm_jobs j on j.task_id = t.task_id
+    join (
+        select challenge_id, task_id from candidates
+        union
+        select j.challenge_id, j.task_id
+        from touched t
+        join public.aivm_jobs j on j.task_id = t.task_id
+    ) j on j.task_id = t.task_id
     where c.id = j.challenge_id
       and jsonb_typeof(c.proof) = 'object'
-      and c.proof #>> '{taskBinding,taskId}' = t.task_id
+      and lower(c.proof #>> '{taskBinding,taskId}') = t.task_id
       and c.proof is distinct from c.proof || p.patch
 )
 select count(*) from moved

@@ -16,6 +16,6 @@ select j.challenge_id, r.request_id, r.task_id, t.hash as tx_hash, latest.signer
   left join public.challenges c
     on c.id = j.challenge_id and jsonb_typeof(coalesce(c.proof, '{}')) = 'object'
  where j.status in ('submitted', 'committed', 'revealed', 'done')
-   and (j.task_id is distinct from r.task_id
+   and (lower(j.task_id) is distinct from r.task_id
         or c.id is not null and c.proof ->> 'requestTxHash' is distinct from t.hash)
  order by j.challenge_id

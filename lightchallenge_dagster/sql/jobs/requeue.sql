@@ -10,6 +10,6 @@ update public.aivm_jobs
        last_error = :why,
        updated_at = now()
  where challenge_id = :challenge_id
-   and task_id = :task_id
+   and lower(task_id) = :task_id
    and status in ('submitted', 'committed', 'revealed', 'done')
 returning status

@@ -11,7 +11,7 @@ with wanted as (
     union
     select r.request_id, j.challenge_id
       from public.aivm_jobs j
-      join pipeline.inference_requests r on r.task_id = j.task_id
+      join pipeline.inference_requests r on r.task_id = lower(j.task_id)
      where j.status in ('submitted', 'committed', 'revealed', 'done')
 )
 select r.request_id, wanted.challenge_id, r.task_id, r.requester, r.status as seen_status,
