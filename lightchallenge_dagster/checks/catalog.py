@@ -246,9 +246,11 @@ CHECKS: list[Check] = [
         "winners_missing_on_chain",
         "chain_winners",
         ERROR,
-        "Every settled winner is marked on chain an hour before the proof deadline, or after it.",
+        "Every settled winner of a challenge that is not finalized is marked on chain an hour "
+        "before the proof deadline, or after it.",
         "Run settle_winners now. After the deadline only the admin's setVerificationConfig can "
-        "reopen the window; finalize is held back meanwhile.",
+        "reopen the window; finalize is held back meanwhile. What is finalized is past saving and "
+        "not shown: lightchallenge explain says how its wallets stand.",
     ),
     _rows(
         "requests_progress",

@@ -120,8 +120,7 @@ def _of_a_success(stand: Stand) -> Reward:
         return Reward(
             "none",
             "No reward: the verdict passes, but the wallet is no winner on chain, because no proof "
-            "of it was accepted before the challenge was finalized. See the check "
-            "winners_missing_on_chain.",
+            "of it was accepted before the challenge was finalized.",
         )
     if stand.chain_winner:
         return Reward(

@@ -487,6 +487,15 @@ def set_back_below_the_fork(world: World) -> None:
     indexed(world)
 
 
+A_MISSED_WINNER = in_order(
+    at(b.plan, 7),
+    at(b.on_chain, 7),
+    at(b.stake, 7, ANN),
+    at(b.verdict, 7, ANN),
+    at(b.judgement, 7, ANN),
+    block(b.DEADLINE - timedelta(minutes=59)),
+)
+
 CASES = [
     Case(
         "indexer_lag",
@@ -598,17 +607,12 @@ CASES = [
         in_order(at(b.plan, 7), at(b.verdict, 7, ANN, passed=False), at(b.chain_winner, 7, ANN)),
         sql("update public.verdicts set pass = true"),
     ),
+    Case("winners_missing_on_chain", A_MISSED_WINNER, at(b.chain_winner, 7, ANN)),
     Case(
         "winners_missing_on_chain",
-        in_order(
-            at(b.plan, 7),
-            at(b.on_chain, 7),
-            at(b.stake, 7, ANN),
-            at(b.verdict, 7, ANN),
-            at(b.judgement, 7, ANN),
-            block(b.DEADLINE - timedelta(minutes=59)),
-        ),
-        at(b.chain_winner, 7, ANN),
+        A_MISSED_WINNER,
+        sql("update pipeline.chain_challenges set status = 'Finalized', outcome = 1"),
+        "past saving once it is finalized",
     ),
     Case(
         "requests_progress",
