@@ -37,7 +37,7 @@ _LOST_STATE = re.compile(
     re.I,
 )
 _REVERT = 3
-"""The code of an ``eth_call`` that a contract refused: the words are the contract's."""
+"""The code of an ``eth_call`` that a contract refused; others send -32000 and say "reverted"."""
 
 # 2000, 10,000, 10_000, 2K, 1k; not the first digits of something longer.
 _NUMBER = r"(\d{1,3}(?:[,_.]\d{3})+|\d+)(\s?k)?\b"
@@ -74,7 +74,7 @@ def is_range_refusal(code: int | None, message: str) -> bool:
 
 def is_rate_limit(code: int | None, message: str) -> bool:
     """Whether a node's error means "ask less often": an outage, not an answer."""
-    return code == 429 or bool(_RATE.search(message))
+    return code == 429 or (not _of_a_contract(code, message) and bool(_RATE.search(message)))
 
 
 def is_unknown_block(message: str) -> bool:
@@ -87,9 +87,14 @@ def is_lost_state(code: int | None, message: str) -> bool:
 
     Another endpoint may: it is no answer of the contract.
     """
-    if code == _REVERT or is_range_refusal(code, message):
+    if _of_a_contract(code, message) or is_range_refusal(code, message):
         return False
     return bool(_LOST_STATE.search(message))
+
+
+def _of_a_contract(code: int | None, message: str) -> bool:
+    """Whether the words are a contract's: a stranger's may be chosen to look like a node's."""
+    return code == _REVERT or "revert" in message.lower()
 
 
 def suggested_range(message: str) -> int | tuple[int, int] | None:

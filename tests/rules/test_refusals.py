@@ -179,6 +179,20 @@ def test_ask_less_often_is_not_ask_for_less(who: str, message: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        (3, "execution reverted: rate limit exceeded"),
+        (3, "rate limit exceeded"),
+        (-32000, "execution reverted: too many requests"),
+        (-32015, "VM execution error.: Reverted: missing trie node"),
+    ],
+)
+def test_the_words_of_a_contract_that_refused_are_never_the_nodes(code: int, message: str) -> None:
+    assert not is_rate_limit(code, message)
+    assert not is_lost_state(code, message)
+
+
+@pytest.mark.parametrize(
     ("who", "message"),
     [
         ("geth", "block range extends beyond current head block"),

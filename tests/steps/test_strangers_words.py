@@ -75,6 +75,38 @@ def test_a_verifier_that_refuses_with_any_bytes_stops_its_own_challenge_only(
     assert len(said) < 1000
 
 
+@pytest.mark.parametrize("words", ["rate limit exceeded", "missing trie node", "timeout"])
+def test_a_contract_that_speaks_like_a_node_in_trouble_is_a_refusal_all_the_same(
+    money: Money, words: str
+) -> None:
+    verifier = "0x" + "bad0" * 10
+    code = two_faced(reason(words.encode()))
+    money.world.rpc.call("anvil_setCode", [verifier, code])
+    poisoned = money.challenge([ALICE, BOB], verifier=verifier)
+    good = money.challenge([ALICE, CAROL])
+    money.passes(poisoned, BOB)
+    money.passes(good, CAROL)
+    assert money.dispatch().queued == [poisoned, good]
+    money.request()
+    money.follow()
+    money.settle()
+    money.answer()
+    report = money.settle()
+    assert report.proved == [f"{good}:{CAROL.address}"]
+    assert report.refused == [f"{poisoned}:{BOB.address}: {words}"]
+
+
+def two_faced(data: bytes) -> str:
+    """Code that says true to whoever asks without a sender, and refuses others with ``data``."""
+    size = len(data).to_bytes(2, "big")
+    fork = bytes.fromhex("331560") + b"\x14" + b"\x57"
+    refuse = (
+        b"\x61" + size + bytes.fromhex("61001f600039") + b"\x61" + size + bytes.fromhex("6000fd")
+    )
+    accept = bytes.fromhex("5b600160005260206000f3")
+    return "0x" + (fork + refuse + accept + data).hex()
+
+
 def test_a_worker_that_answers_with_any_bytes_stops_its_own_request_only(money: Money) -> None:
     challenge = money.challenge([ALICE, BOB], duration_s=3 * DAY)
     money.passes(challenge, BOB)
