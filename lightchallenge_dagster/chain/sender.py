@@ -90,7 +90,13 @@ class Sender:
 
     def block_gas_limit(self) -> int:
         """The gas that the latest block could hold."""
-        return _quantity(self._latest_block()["gasLimit"])
+        return _quantity(self._latest_block().get("gasLimit"))
+
+    def without_code(self, addresses: Collection[str]) -> set[str]:
+        """Those of ``addresses`` that hold no contract at the latest block."""
+        asked = sorted(addresses)
+        codes = self._rpc.batch([("eth_getCode", [one, "latest"]) for one in asked])
+        return {one for one, code in zip(asked, codes, strict=True) if code in (None, "0x")}
 
     def _latest_block(self) -> dict[str, Any]:
         block = self._rpc.call("eth_getBlockByNumber", ["latest", False])

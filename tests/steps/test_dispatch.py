@@ -161,3 +161,12 @@ def test_a_rejected_challenge_ends_its_job_by_the_web_apps_word(database: Engine
     a_challenge(database, status="Rejected", chain_status="Active")
     builders.insert(database, "public.aivm_jobs", challenge_id=7, status="queued", attempts=0)
     assert dispatch(database, NOW).canceled == [7]
+
+
+@pytest.mark.parametrize("status", ["Canceled", "Finalized"])
+def test_the_web_apps_word_ends_no_job_of_a_challenge_that_the_chain_says_is_active(
+    database: Engine, status: str
+) -> None:
+    a_challenge(database, status=status, chain_status="Active")
+    builders.insert(database, "public.aivm_jobs", challenge_id=7, status="queued", attempts=0)
+    assert cancelable(database) == []

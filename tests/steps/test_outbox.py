@@ -612,6 +612,18 @@ def test_workers_that_race_for_the_same_intents_send_each_once(
     assert nonces == list(range(nonces[0], nonces[0] + 5))
 
 
+def test_a_call_to_an_address_without_a_contract_is_not_signed(
+    database: Engine, anvil: Anvil
+) -> None:
+    lost = a_gift(anvil, "gift:lost", to=CONTRACT, data="0x12345678")
+    outcome, sent = outbox(database, anvil).submit([lost, a_gift(anvil)])
+    assert (outcome.state, sent.state) == ("waiting", "mined")
+    assert f"no contract is at {CONTRACT}: check the configured address" in str(outcome.error)
+    assert received(anvil, CONTRACT) == 0
+    accept(anvil)
+    assert state_of(outbox(database, anvil).submit([lost])) == ["mined"]
+
+
 def burn(anvil: Anvil, gas: int) -> None:
     """Put a contract at CONTRACT that takes about so much gas and does nothing."""
     # PUSH3 rounds, and at 4: JUMPDEST, PUSH1 1, SWAP1, SUB, DUP1, PUSH1 4, JUMPI; 26 gas a round

@@ -161,6 +161,9 @@ class Node:
     def _eth_maxPriorityFeePerGas(self) -> str:  # noqa: N802
         return hex(10)
 
+    def _eth_getCode(self, _address: str, _block: str) -> str:  # noqa: N802
+        return "0x00"
+
     def _eth_estimateGas(self, _call: Any) -> str:  # noqa: N802
         return hex(21_000)
 
@@ -180,6 +183,7 @@ class Node:
             "number": hex(height),
             "hash": block.hash,
             "baseFeePerGas": hex(500),
+            "gasLimit": hex(30_000_000),
             "transactions": [_shown(tx) if full else tx.hash for tx in block.txs],
         }
 

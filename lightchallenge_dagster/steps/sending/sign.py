@@ -105,9 +105,11 @@ def _sign_as(desk: Desk, wallet: str, fresh: Sequence[StoredIntent]) -> dict[str
         promised = sending.promised_wei(connection, desk.policy.chain_id, wallet)
     balance = desk.sender.balance(wallet) - promised
     most_gas = limits.most_gas(desk)
-    outcomes: dict[str, Outcome] = {}
+    outcomes = _without_contract(desk, fresh)
     ready: list[tuple[StoredIntent, int]] = []
     for one in fresh:
+        if one.intent.key in outcomes:
+            continue
         outcome, gas = _simulate(desk, one, balance, too_dear, most_gas)
         if outcome is None:
             ready.append((one, gas))
@@ -127,6 +129,21 @@ def _sign_as(desk: Desk, wallet: str, fresh: Sequence[StoredIntent]) -> dict[str
             if (outcome := _sign_one(desk, state, one.intent, gas)) is not None:
                 outcomes[one.intent.key] = outcome
     return outcomes
+
+
+def _without_contract(desk: Desk, fresh: Sequence[StoredIntent]) -> dict[str, Outcome]:
+    """Calls to addresses where nobody is at home: they would succeed, and the coins be lost."""
+    calls = [one.intent for one in fresh if one.intent.data != "0x"]
+    empty = desk.sender.without_code({intent.to for intent in calls}) if calls else set[str]()
+    return {
+        intent.key: wait(
+            desk,
+            intent,
+            f"no contract is at {intent.to}: check the configured address and LCAI_CHAIN_ID",
+        )
+        for intent in calls
+        if intent.to in empty
+    }
 
 
 def _simulate(
