@@ -336,7 +336,7 @@ CHECKS: list[Check] = [
         "transactions",
         WARN,
         "Requests cost less than 80 % of MAX_REQUEST_SPEND_PER_DAY_WEI in the last 24 hours, and "
-        "no limit holds one back.",
+        "that limit holds none back.",
         "Bindings, proofs and finalize are never held back by it. Find out why so many requests "
         "are made (requests_dead, jobs_dead); if that is right, raise the limit and restart.",
         _spend,
@@ -348,6 +348,16 @@ CHECKS: list[Check] = [
         "No signed transaction has waited for its block for over ten minutes.",
         "Check the node, nonce_gaps and the fees below: at MAX_FEE_PER_GAS_WEI nothing is raised "
         "any more. The outbox goes on with the stored transaction.",
+    ),
+    _rows(
+        "intents_waiting",
+        "transactions",
+        ERROR,
+        "Nothing that was planned over ten minutes ago waits for MAX_FEE_PER_GAS_WEI, for "
+        "MAX_TRANSACTION_VALUE_WEI, for a wallet's coins, or at an address without a contract.",
+        "waits_for names the amounts: raise the limit and restart, or fund the wallet, before the "
+        "proof deadline passes; it goes on by itself. A missing contract is a wrong address in "
+        "the settings or on the challenge, or a node of another chain.",
     ),
     _rows(
         "intents_refused",

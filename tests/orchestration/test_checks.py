@@ -14,6 +14,7 @@ import pytest
 from sqlalchemy import Engine, text
 
 from lightchallenge_dagster.assets.catalog import TABLES
+from lightchallenge_dagster.chain.signer import Signer
 from lightchallenge_dagster.checks.catalog import CHECKS, Check, Surroundings
 from lightchallenge_dagster.devnet import wallets
 from lightchallenge_dagster.devnet.client import Client
@@ -24,7 +25,9 @@ from lightchallenge_dagster.rules.events import topic_of
 from lightchallenge_dagster.sensors.health import find
 from lightchallenge_dagster.steps import index, plan, reputation, standings, verify
 from lightchallenge_dagster.steps.health import Findings
+from lightchallenge_dagster.steps.outbox import Outbox, OutboxPolicy
 from lightchallenge_dagster.steps.set_checkpoint import set_checkpoint
+from lightchallenge_dagster.storage.outbox import Intent
 from tests import builders as b
 from tests.orchestration.conftest import NO_NODE, World
 from tests.steps.bent_node import BentNode, denying
@@ -337,6 +340,37 @@ def planned_request(error: str, *, hours_ago: float = 0) -> Callable[[World], An
         last_error=error,
         created_at=ago(hours_ago),
     )
+
+
+#: Why the outbox signs nothing: its policy, and the intent's own fields.
+WAITS_FOR: dict[str, tuple[dict[str, int], dict[str, Any]]] = {
+    "the cap on gas": ({"max_fee_per_gas_wei": 1}, {}),
+    "the most that one may carry": ({"max_value_wei": 1}, {}),
+    "coins for what it carries": ({}, {"value_wei": 10**30}),
+    "coins for its gas": ({}, {"value_wei": 10**22}),
+    "a contract": ({}, {"to": b.wallet(78), "data": "0x12345678"}),
+}
+
+
+def held_back_for(what: str) -> Callable[[World], None]:
+    """An intent that the real outbox did not sign, planned eleven minutes ago."""
+    policy, fields = WAITS_FOR[what]
+
+    def write(world: World) -> None:
+        chain, signer = world.resources["chain"], Signer(wallets.finalizer().key)
+        world.anvil.rpc("anvil_setBalance", signer.address, hex(10**22))
+        outbox = Outbox(
+            world.database, chain.rpc(), [signer], OutboxPolicy(chain.chain_id, **policy)
+        )
+        values: dict[str, Any] = {"to": signer.address, "data": "0x", "value_wei": 2, **fields}
+        intent = Intent("finalize:7", "finalize", signer.address, challenge_id=7, **values)
+        assert outbox.submit([intent])[0].state == "waiting"
+        b.execute(
+            world.database,
+            "update pipeline.intents set created_at = now() - interval '11 minutes'",
+        )
+
+    return write
 
 
 def dead_request(chain_status: int, *, requester: str = BOB) -> Callable[[World], Any]:
@@ -746,6 +780,21 @@ CASES = [
         signed("bind:7", minutes_ago=12, updated_at=ago(0)),
         sql("update pipeline.intents set status = 'confirmed'"),
         "sent again and again",
+    ),
+    *(
+        Case(
+            "intents_waiting",
+            held_back_for(what),
+            sql("update pipeline.intents set last_error = null"),
+            what,
+        )
+        for what in WAITS_FOR
+    ),
+    Case(
+        "intents_waiting",
+        held_back_for("a contract"),
+        sql("update pipeline.intents set updated_at = now() - interval '31 minutes'"),
+        "until nobody tries any more",
     ),
     Case(
         "intents_refused",
