@@ -85,7 +85,7 @@ class Winner:
     """A wallet to pay, with what the prompt and the proof say about it.
 
     ``score`` is the ranked one in a competitive challenge, else the verdict's; ``updated_at`` is
-    the verdict's. ``rank`` is None in a threshold challenge.
+    the verdict's, moved into the years 1970 to 9999. ``rank`` is None in a threshold challenge.
     """
 
     challenge_id: int

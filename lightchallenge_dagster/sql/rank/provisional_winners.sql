@@ -1,6 +1,9 @@
 -- Who would win if nothing changed, best first: ranking winners of any state, or passes.
-select r.challenge_id, r.subject, r.score, v.evidence_hash, v.updated_at, r.rank,
-       v.created_at
+-- Times that no proof can hold are as in settled_winners.
+select r.challenge_id, r.subject, r.score, v.evidence_hash,
+       least(greatest(v.updated_at, 'epoch'), '9999-12-31 00:00+00') as updated_at,
+       r.rank,
+       least(greatest(v.created_at, 'epoch'), '9999-12-31 00:00+00') as created_at
   from public.rankings r
   join pipeline.challenge_plans p on p.challenge_id = r.challenge_id and p.mode = 'competitive'
   join pipeline.stakes t
@@ -9,7 +12,9 @@ select r.challenge_id, r.subject, r.score, v.evidence_hash, v.updated_at, r.rank
  where r.winner
    and r.challenge_id = any(cast(:challenge_ids as bigint[]))
  union all
-select p.challenge_id, t.subject, v.score, v.evidence_hash, v.updated_at, null, v.created_at
+select p.challenge_id, t.subject, v.score, v.evidence_hash,
+       least(greatest(v.updated_at, 'epoch'), '9999-12-31 00:00+00'), null,
+       least(greatest(v.created_at, 'epoch'), '9999-12-31 00:00+00')
   from pipeline.challenge_plans p
   join pipeline.stakes t on t.challenge_id = p.challenge_id and t.amount_wei > 0
   join public.verdicts v on v.challenge_id = p.challenge_id and lower(v.subject) = t.subject
