@@ -29,7 +29,9 @@ class OneLineErrors(click.Group):
 class DeploymentCommand(click.Command):
     """A command that works on a deployment: reads ``.env`` first, and may use its database.
 
-    Commands that only read their input are plain ones, so that no setting can stop them.
+    As for Dagster, what ``.env`` says wins over the process's own environment: both work on the
+    same database and chain. Commands that only read their input are plain ones, so that no setting
+    can stop them.
     """
 
     def invoke(self, ctx: click.Context) -> object:
@@ -43,7 +45,9 @@ class DeploymentCommand(click.Command):
             # The driver's first line names the problem; it holds the host, never the password.
             lines = str(error.orig).strip().splitlines()
             reason = lines[0] if lines else type(error.orig).__name__
-            raise click.ClickException(f"the database refused: {reason}") from None
+            # Without a statement there was no connection.
+            advice = "; check DATABASE_URL" if error.statement is None else ""
+            raise click.ClickException(f"the database refused: {reason}{advice}") from None
 
 
 def engine(loaded: Settings) -> Engine:
@@ -58,7 +62,7 @@ def _read_env_file() -> None:
 
     path = Path.cwd() / ".env"
     try:
-        load_dotenv(path)
+        load_dotenv(path, override=True)
     except (OSError, UnicodeError) as error:
         # Its text may quote the file, and the file holds secrets.
         reason = getattr(error, "strerror", None) or "it is no UTF-8 text"

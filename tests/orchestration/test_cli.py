@@ -36,7 +36,7 @@ def run(*arguments: str) -> Result:
         (f"postgresql://u:{SECRET}@{'a' * 100}.example/db", "is not a database URL"),
         (SECRET, "is not a database URL"),
         (f"mysql://u:{SECRET}@127.0.0.1/db", "only PostgreSQL is supported"),
-        (f"postgresql://u:{SECRET}@127.0.0.1:1/db", "Connection refused"),
+        (f"postgresql://u:{SECRET}@127.0.0.1:1/db", "Connection refused; check DATABASE_URL"),
         (f"postgresql://u:{SECRET}@127.0.0.1:99999/db", "invalid port number"),
         (f"postgresql://u:{SECRET}@127.0.0.1:1/db?sslmode=bogus", "invalid sslmode"),
         (f"postgresql://u:{SECRET}@127.0.0.1:1/db?foo=bar", "invalid connection option"),
@@ -62,6 +62,15 @@ def test_health_without_any_setting_reports_each_check_instead_of_breaking_off()
     assert "DATABASE_URL is not set" in result.output
     assert "LCAI_RPC is not set" in result.output
     assert "0 green" in result.output
+
+
+def test_an_env_file_wins_over_the_environment_as_it_does_in_dagster(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("MAX_BLOCK_RANGE", "5998")
+    (tmp_path / ".env").write_text("MAX_BLOCK_RANGE=5999\n")
+    line = next(line for line in run("settings").output.splitlines() if "MAX_BLOCK" in line)
+    assert line.split() == ["MAX_BLOCK_RANGE", "5999"]
 
 
 def test_an_env_file_that_cannot_be_read_is_named_and_not_quoted(tmp_path: Path) -> None:
