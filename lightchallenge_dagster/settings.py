@@ -10,12 +10,15 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import AfterValidator, AliasChoices, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from lightchallenge_dagster.errors import PermanentError
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 
 class SettingsError(PermanentError):
@@ -26,7 +29,19 @@ def _address(value: str) -> str:
     lowered = value.strip().lower()
     if not re.fullmatch(r"0x[0-9a-f]{40}", lowered):
         raise ValueError("expected a 0x address of 40 hex digits")
+    digits = value.strip()[2:]
+    if digits not in (digits.lower(), digits.upper()) and not _is_checksummed(f"0x{digits}"):
+        raise ValueError(
+            "the case of its letters is no EIP-55 checksum, so it is mistyped; "
+            "lowercase would be taken as it is"
+        )
     return lowered
+
+
+def _is_checksummed(address: str) -> bool:
+    from eth_utils.address import is_checksum_address
+
+    return is_checksum_address(address)
 
 
 def _address_list(value: str) -> str:
@@ -289,7 +304,7 @@ class Settings(BaseSettings):
         except ValidationError as error:
             # The rejected value is left out on purpose: it may be a secret in the wrong variable.
             problems = "; ".join(
-                f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}"
+                f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}{_unit(item)}"
                 for item in error.errors(include_input=False, include_url=False)
             )
             raise SettingsError(f"the environment holds unreadable values: {problems}") from None
@@ -302,6 +317,12 @@ class Settings(BaseSettings):
                 f"{' or '.join(variables(field))} is not set; see docs/configuration.md"
             )
         return value.get_secret_value() if isinstance(value, SecretStr) else value
+
+
+def _unit(problem: ErrorDetails) -> str:
+    """What a number that is none should have been, where people write 0.1 or 1e9."""
+    in_wei = str(problem["loc"][-1]).endswith("_WEI") and problem["type"].startswith("int_")
+    return " (wei, a whole number)" if in_wei else ""
 
 
 def rpc_urls(text: str) -> tuple[str, ...]:

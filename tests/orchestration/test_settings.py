@@ -78,6 +78,38 @@ def test_addresses_are_read_in_any_case(monkeypatch: pytest.MonkeyPatch) -> None
     assert Settings.load().treasury == "0xe84c197614d4faae1cda8d6067ffe43befd9e961"
 
 
+GOOD = "0x52908400098527886E0F7030069857D2E4169EE7"
+MIXED = "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed"
+
+
+@pytest.mark.parametrize("value", [GOOD, GOOD.lower(), f"0X{GOOD[2:]}", MIXED, f" {MIXED} "])
+def test_an_address_in_one_case_or_with_its_checksum_is_read(
+    monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    monkeypatch.setenv("CHALLENGEPAY_ADDRESS", value)
+    assert Settings.load().challengepay == value.strip().lower()
+
+
+@pytest.mark.parametrize("name", ["CHALLENGEPAY_ADDRESS", "CHALLENGEPAY_LEGACY_ADDRESSES"])
+def test_an_address_whose_checksum_is_wrong_is_taken_for_mistyped(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    mistyped = MIXED.replace("5aAe", "6aAe")
+    monkeypatch.setenv(name, mistyped)
+    with pytest.raises(SettingsError, match=f"{name}.*EIP-55 checksum") as caught:
+        Settings.load()
+    assert mistyped not in str(caught.value)
+
+
+@pytest.mark.parametrize("value", ["0.1", "1e9", "1 LCAI"])
+def test_an_amount_that_is_no_whole_number_of_wei_is_refused_with_its_unit(
+    monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    monkeypatch.setenv("AIVM_REQUEST_FEE_WEI", value)
+    with pytest.raises(SettingsError, match=r"AIVM_REQUEST_FEE_WEI: .*\(wei, a whole number\)"):
+        Settings.load()
+
+
 @pytest.mark.parametrize(
     ("value", "read"),
     [("https://app.example/", "https://app.example"), ("http://h:1/x/", "http://h:1/x")],
