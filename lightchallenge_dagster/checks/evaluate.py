@@ -64,5 +64,6 @@ def _metadata(check: Check, findings: "Findings") -> dict[str, Any]:
     metadata: dict[str, Any] = {"violations": findings.count, **findings.facts}
     if not findings.healthy:
         metadata["found"] = markdown_table(findings.columns, findings.rows)
-        metadata["how_to_recover"] = check.recovery
+        if not findings.blind:
+            metadata["how_to_recover"] = check.recovery
     return metadata

@@ -35,6 +35,7 @@ def command() -> None:
             for row in findings.rows:
                 pairs = zip(findings.columns, row, strict=True)
                 click.echo("    " + ", ".join(f"{name} {value}" for name, value in pairs))
-            click.echo(f"    {check.recovery}")
+            if not findings.blind:
+                click.echo(f"    {check.recovery}")
     click.echo(f"{len(CHECKS) - red} green, {red} red")
     sys.exit(1 if red else 0)

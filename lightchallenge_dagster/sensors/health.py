@@ -121,4 +121,5 @@ def find(check: Check, around: Surroundings) -> Findings:
     try:
         return check.find(around)
     except Exception as error:  # noqa: BLE001 - reported as the check's failure, never swallowed
-        return Findings(["cannot evaluate"], [(f"{type(error).__name__}: {error}",)], 1)
+        why = f"{type(error).__name__}: {error}"
+        return Findings(["cannot evaluate"], [(why,)], 1, blind=True)

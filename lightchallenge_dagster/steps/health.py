@@ -45,12 +45,16 @@ SHOWN = 20
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """The violations of one check: ``count`` of them, the first ``SHOWN`` as rows."""
+    """The violations of one check: ``count`` of them, the first ``SHOWN`` as rows.
+
+    ``blind``: it could not look, and the row says why; how to recover from a violation is no help.
+    """
 
     columns: Sequence[str] = ()
     rows: Sequence[tuple[Any, ...]] = ()
     count: int = 0
     facts: Mapping[str, int | float | str] = field(default_factory=dict[str, int | float | str])
+    blind: bool = False
 
     @property
     def healthy(self) -> bool:
@@ -183,7 +187,7 @@ def wallet_balances(rpc: Rpc, wallets: Mapping[str, str]) -> Findings:
         for role, address in wallets.items():
             balances[role] = int(rpc.call("eth_getBalance", [address, "latest"]), 16)
     except TransientError as error:
-        return Findings(["problem"], [(str(error),)], 1)
+        return Findings(["problem"], [(str(error),)], 1, blind=True)
     low = [
         (role, wallets[role], balance)
         for role, balance in balances.items()
@@ -202,7 +206,7 @@ def dispatcher_roles(contracts: Contracts, *, worker: str, finalizer: str) -> Fi
         if not contracts.may_submit_proofs(finalizer):
             missing.append(("finalizer", finalizer, "ChallengePay dispatcher"))
     except TransientError as error:
-        return Findings(["problem"], [(str(error),)], 1)
+        return Findings(["problem"], [(str(error),)], 1, blind=True)
     return Findings(["wallet", "address", "lacks"], missing, len(missing))
 
 
@@ -232,7 +236,7 @@ def nonce_gaps(engine: Engine, chain_id: int, rpc: Rpc) -> Findings:
                     if nonce < mined and minutes > PASSED_BY_MINUTES
                 ]
         except TransientError as error:
-            return Findings(["problem"], [(str(error),)], 1)
+            return Findings(["problem"], [(str(error),)], 1, blind=True)
     columns = ["wallet", "nonce", "problem", "next_mined_nonce", "transactions_waiting"]
     return Findings(columns, rows[:SHOWN], len(rows), {"wallets_in_flight": len(flying)})
 

@@ -16,6 +16,7 @@ from sqlalchemy import Engine, text
 from lightchallenge_dagster.assets.catalog import TABLES
 from lightchallenge_dagster.chain.signer import Signer
 from lightchallenge_dagster.checks.catalog import CHECKS, Check, Surroundings
+from lightchallenge_dagster.checks.evaluate import evaluation
 from lightchallenge_dagster.devnet import wallets
 from lightchallenge_dagster.devnet.client import Client
 from lightchallenge_dagster.errors import TransientError
@@ -1095,6 +1096,25 @@ def test_a_check_that_cannot_look_is_red_and_says_why(world: World) -> None:
     findings = find(BY_NAME["indexer_lag"], around)
     assert not findings.healthy
     assert NO_NODE not in str(findings.rows), "the node's address may hold a key"
+
+
+@pytest.mark.parametrize("name", ["wallet_balances", "dispatcher_roles", "nonce_gaps"])
+def test_a_check_that_a_silent_node_cannot_answer_gives_no_advice_about_violations(
+    world: World, name: str
+) -> None:
+    indexed(world)
+    signed("bind:7")(world)
+    around = surroundings(world, chain=world.without_a_node()["chain"])
+    findings = find(BY_NAME[name], around)
+    assert (findings.healthy, findings.blind) == (False, True)
+    assert "how_to_recover" not in evaluation(BY_NAME[name], findings).metadata
+
+
+def test_a_violation_is_shown_with_how_to_recover(world: World) -> None:
+    indexed(world)
+    emptied("worker")(world)
+    findings = find_in(world, "wallet_balances")
+    assert "how_to_recover" in evaluation(BY_NAME["wallet_balances"], findings).metadata
 
 
 def test_every_violation_is_counted_and_the_first_are_shown(database: Engine, world: World) -> None:

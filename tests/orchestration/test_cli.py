@@ -64,6 +64,15 @@ def test_health_without_any_setting_reports_each_check_instead_of_breaking_off()
     assert "0 green" in result.output
 
 
+def test_a_check_that_cannot_be_evaluated_gives_no_advice_about_violations(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("LCAI_WORKER_PK", "0x1234")
+    output = run("health").output
+    assert "cannot evaluate" in output
+    assert "Send LCAI" not in output
+
+
 def test_an_env_file_wins_over_the_environment_as_it_does_in_dagster(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
