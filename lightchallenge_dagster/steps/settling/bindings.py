@@ -7,13 +7,19 @@ and the first one of a competition freezes its ranking in the same transaction.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from lightchallenge_dagster.chain import abi
 from lightchallenge_dagster.rules.prompt import SCHEMA_VERSION, hash32
 from lightchallenge_dagster.steps.settling.noting import note
-from lightchallenge_dagster.steps.settling.report import SettlePolicy, wallet_name
-from lightchallenge_dagster.steps.settling.state import State
+from lightchallenge_dagster.steps.settling.report import wallet_name
+from lightchallenge_dagster.steps.settling.state import State, Work
+from lightchallenge_dagster.steps.settling.unwritable import (
+    NO_DATA,
+    UNWRITABLE,
+    refuse_unwritable,
+)
 from lightchallenge_dagster.storage import outbox as stored
 from lightchallenge_dagster.storage import rankings, settlement
 from lightchallenge_dagster.storage.outbox import Intent
@@ -24,7 +30,7 @@ if TYPE_CHECKING:
     from lightchallenge_dagster.chain.contracts import OnChainBinding
     from lightchallenge_dagster.steps.outbox import Outcome
     from lightchallenge_dagster.steps.settling.run import Run
-    from lightchallenge_dagster.storage.settlement import Request, Settling
+    from lightchallenge_dagster.storage.settlement import Settling
 
 
 def bind(run: Run) -> None:
@@ -47,8 +53,9 @@ def bind(run: Run) -> None:
 
 def _ordered(run: Run) -> list[Intent]:
     """Write down what is due, while nobody can judge or rank otherwise."""
-    registry, policy = run.contracts.addresses.task_registry, run.policy
+    policy = run.policy
     intents: list[Intent] = []
+    unwritable: list[tuple[Intent, Exception]] = []
     with run.engine.begin() as connection:
         found = State.read(connection, run.chain_now_ts, only=policy.only).work()
     due = frozenset(work.challenge_id for work in found if work.action != "proof")
@@ -58,59 +65,56 @@ def _ordered(run: Run) -> list[Intent]:
         state = State.read(connection, run.chain_now_ts, lock=True, only=due)
         settling = {one.challenge_id: one for one in state.settling}
         for work in state.work():
-            one, subject = settling[work.challenge_id], work.subject
-            if work.action == "clear":
-                intents.append(_clearing(state, one, subject, registry, policy))
-            elif work.action == "bind" and one.request is not None:
-                intents.append(_binding(state, one, one.request, subject, registry, policy))
+            one = settling[work.challenge_id]
+            if work.action == "proof":
+                continue
+            blank = _blank(run, state, one, work)
+            try:
+                intents.append(replace(blank, data=_calldata(one, work)))
+            except UNWRITABLE as error:
+                unwritable.append((blank, error))
         ordered = {intent.challenge_id or 0 for intent in intents if intent.kind == "bind"}
         run.report.frozen.extend(freeze(connection, state, ordered))
         stored.plan(connection, run.outbox.policy.chain_id, intents)
+    for blank, error in unwritable:
+        refuse_unwritable(run, blank, error)
     return intents
 
 
-def _binding(
-    state: State,
-    one: Settling,
-    request: Request,
-    subject: str,
-    registry: str,
-    policy: SettlePolicy,
-) -> Intent:
-    base = f"bind:{one.challenge_id}:{subject}:{request.request_id}"
+def _blank(run: Run, state: State, one: Settling, work: Work) -> Intent:
+    """The intent that the work is done by, without its calldata."""
+    if work.action == "bind":
+        request_id = one.request.request_id if one.request else 0
+    else:
+        bound = state.binding(one.challenge_id, work.subject)[0]
+        request_id = bound.request_id if bound else 0
+    base = f"{work.action}:{one.challenge_id}:{work.subject}:{request_id}"
     return Intent(
         key=state.key(one.challenge_id, base),
-        kind="bind",
-        signer=policy.binder,
-        to=registry,
-        data=abi.task_registry("recordBinding").encode(
-            one.challenge_id,
-            subject,
-            request.request_id,
-            request.task_id,
-            request.model_digest,
-            request.det_config_hash,
-            hash32(one.benchmark_hash),
-            SCHEMA_VERSION,
-        ),
+        kind=work.action,
+        signer=run.policy.binder,
+        to=run.contracts.addresses.task_registry,
+        data=NO_DATA,
         challenge_id=one.challenge_id,
-        subject=subject,
+        subject=work.subject,
     )
 
 
-def _clearing(
-    state: State, one: Settling, subject: str, registry: str, policy: SettlePolicy
-) -> Intent:
-    bound = state.binding(one.challenge_id, subject)[0]
-    base = f"clear:{one.challenge_id}:{subject}:{bound.request_id if bound else 0}"
-    return Intent(
-        key=state.key(one.challenge_id, base),
-        kind="clear",
-        signer=policy.binder,
-        to=registry,
-        data=abi.task_registry("clearBinding").encode(one.challenge_id, subject),
-        challenge_id=one.challenge_id,
-        subject=subject,
+def _calldata(one: Settling, work: Work) -> str:
+    """Raises one of ``UNWRITABLE`` for rows that no contract takes."""
+    if work.action == "clear":
+        return abi.task_registry("clearBinding").encode(one.challenge_id, work.subject)
+    if one.request is None:
+        raise ValueError("no request speaks for the challenge")
+    return abi.task_registry("recordBinding").encode(
+        one.challenge_id,
+        work.subject,
+        one.request.request_id,
+        one.request.task_id,
+        one.request.model_digest,
+        one.request.det_config_hash,
+        hash32(one.benchmark_hash),
+        SCHEMA_VERSION,
     )
 
 

@@ -7,7 +7,7 @@ shown to the verifier before it is sent, and whoever is refused is named with th
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from lightchallenge_dagster.chain import abi
@@ -22,6 +22,11 @@ from lightchallenge_dagster.rules.gates import proof_window
 from lightchallenge_dagster.rules.prompt import SCHEMA_VERSION, hash32
 from lightchallenge_dagster.rules.proof import Proof, expected_response_hash
 from lightchallenge_dagster.steps.settling.report import wallet_name
+from lightchallenge_dagster.steps.settling.unwritable import (
+    NO_DATA,
+    UNWRITABLE,
+    refuse_unwritable,
+)
 from lightchallenge_dagster.storage.outbox import Intent
 
 if TYPE_CHECKING:
@@ -60,9 +65,14 @@ def preflight(
     found: list[Ready] = []
     for subject in subjects:
         name = wallet_name(challenge_id, subject)
-        proof = _proof(challenge_id, winners[subject], request, bindings[subject])
-        key = state.key(challenge_id, f"proof:{challenge_id}:{subject}")
-        intent = _single(run, key, challenge_id, subject, proof)
+        intent = _blank(run, state, challenge_id, subject)
+        try:
+            proof = _proof(challenge_id, winners[subject], request, bindings[subject])
+            data = abi.challengepay("submitProofFor").encode(challenge_id, subject, proof)
+        except UNWRITABLE as error:
+            refuse_unwritable(run, intent, error)
+            continue
+        intent = replace(intent, data=data)
         wei, won = standing[subject]
         if won:
             outbox.hold([intent], "AlreadyWinner")
@@ -108,13 +118,14 @@ def _proof(
     ).encode()
 
 
-def _single(run: Run, key: str, challenge_id: int, subject: str, proof: bytes) -> Intent:
+def _blank(run: Run, state: State, challenge_id: int, subject: str) -> Intent:
+    """The intent that one proof is submitted by, without its calldata."""
     return Intent(
-        key=key,
+        key=state.key(challenge_id, f"proof:{challenge_id}:{subject}"),
         kind="proof",
         signer=run.policy.prover,
         to=run.contracts.addresses.challengepay,
-        data=abi.challengepay("submitProofFor").encode(challenge_id, subject, proof),
+        data=NO_DATA,
         challenge_id=challenge_id,
         subject=subject,
     )
