@@ -70,6 +70,15 @@ def test_nothing_differs_after_a_challenge_that_ran_its_course(money: Money) -> 
     assert (report.challenges, report.differences) == (1, 0)
 
 
+def test_a_challenge_that_nobody_knows_is_named(money: Money) -> None:
+    challenge = bound(money)
+    with pytest.raises(
+        PermanentError, match=r"challenge_ids \[99999\]: there is no such challenge"
+    ):
+        reconcile(money, challenge_ids=[challenge, 99999])
+    assert reconcile(money, challenge_ids=[challenge]).challenges == 1
+
+
 def test_what_is_under_way_is_shown_and_is_no_difference(money: Money) -> None:
     challenge = bound(money)
     money.answer()

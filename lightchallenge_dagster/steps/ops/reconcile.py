@@ -81,11 +81,12 @@ def reconcile(
 
     ``challenge_ids`` None means all. With ``dry_run`` the repairs are done and taken back. Raises
     ``TransientError`` when a reorg comes in between or the node is behind, ``PermanentError`` while
-    nothing is indexed.
+    nothing is indexed, and for a challenge that is not in the tables.
     """
     with engine.connect() as connection:
         connection.execute(text("set transaction isolation level repeatable read"))
         picture, at, now_ts = _picture(connection, policy, challenge_ids)
+    _require_known(picture, challenge_ids or ())
     found = _compare(engine, contracts, policy, picture, at, now_ts)
     count = _late(found)
     report = ReconcileReport(
@@ -114,6 +115,15 @@ def reconcile(
         for one in found
     ] + [_line(one, "new") for one in left if one.identity not in known]
     return replace(report, left=_late(left), repairs=done, lines=lines)
+
+
+def _require_known(picture: Picture, challenge_ids: Sequence[int]) -> None:
+    known = {one.challenge_id for one in picture.challenges}
+    if unknown := sorted(set(challenge_ids) - known):
+        raise PermanentError(
+            f"challenge_ids {unknown}: there is no such challenge in the tables; "
+            "`lightchallenge explain ID` says what is known of it"
+        )
 
 
 @contextmanager
