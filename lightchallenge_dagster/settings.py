@@ -205,7 +205,8 @@ class Settings(BaseSettings):
     finalize_despite_missing_winners: bool = _var(
         False,
         "FINALIZE_DESPITE_MISSING_WINNERS",
-        about="1: finalize although a winner of ours is not one on chain, who then forfeits",
+        about="1: finalize all that is overdue, also with winners missing on chain or undecided, "
+        "who then forfeit",
     )
     request_fee_wei: int = _var(
         10**15,
@@ -241,7 +242,8 @@ class Settings(BaseSettings):
         "CHALLENGE_WORKER_MAX_ATTEMPTS",
         at_least=1,
         at_most=1_000_000,
-        about="refusals by the contract before an AIVM job is dead",
+        about="refusals by the contract, and answers that prove nothing, before an AIVM job is "
+        "dead",
     )
     metadata_batch_size: int = _var(
         50,
@@ -370,7 +372,7 @@ NOT_USED: dict[str, str] = {
     "LCAI_WORKER_ADDRESS": "the wallet follows from LCAI_WORKER_PK",
     "LCAI_FINALIZE_ADDRESS": "the wallet follows from LCAI_FINALIZE_PK",
     "RELAY_ENABLED": "TrustedForwarder is out of scope",
-    "DRY_RUN": "each run says so itself: dry_run in its config, on by default where a job repairs",
+    "DRY_RUN": "each run says so itself: dry_run in its config",
     "AIVM_VERIFIER": "signer-based proofs are out of scope",
     "CHALLENGE_ID": "signer-based proofs are out of scope",
     "SUBJECT": "signer-based proofs are out of scope",

@@ -310,7 +310,8 @@ CHECKS: list[Check] = [
         "transactions",
         ERROR,
         "The signing wallets hold at least 0.1 LCAI.",
-        "Send LCAI to the wallet named below; waiting work goes on by itself.",
+        "Send LCAI to the wallet named below; waiting work goes on by itself. How much it needs: "
+        "intents_waiting, or a dry run.",
         _balances,
     ),
     Check(
@@ -347,7 +348,8 @@ CHECKS: list[Check] = [
         ERROR,
         "No signed transaction has waited for its block for over ten minutes.",
         "Check the node, nonce_gaps and the fees below: at MAX_FEE_PER_GAS_WEI nothing is raised "
-        "any more. The outbox goes on with the stored transaction.",
+        "any more. The outbox goes on with the stored transaction. With status mined it is not the "
+        "fee: its block is not confirmed yet, look at indexer_lag.",
     ),
     _rows(
         "intents_waiting",
@@ -363,8 +365,8 @@ CHECKS: list[Check] = [
         "intents_refused",
         "transactions",
         ERROR,
-        "No effect was refused by a contract and left at that.",
-        "last_error names the contract's reason; mend it before the deadline.",
+        "No effect was refused, by a contract or for the gas it asks for, and left at that.",
+        "last_error names the reason; mend it before the deadline.",
     ),
     _rows(
         "evidence_pending",
