@@ -209,7 +209,7 @@ CHECKS: list[Check] = [
         "No challenge past its deadlines is held back from finalization for the sake of a winner.",
         "Finalizing now would forfeit a winner's stake. Have the admin move the proof deadline "
         "(setVerificationConfig) and run settle_winners, or judge and rank what the reason names. "
-        "FINALIZE_DESPITE_MISSING_WINNERS=1 gives up on the winner.",
+        "FINALIZE_DESPITE_MISSING_WINNERS=1 gives up on every challenge below, all at once.",
         lambda around: health.finalize_held_back(around.database.engine(), around.chain.chain_id),
         paced=True,
     ),
