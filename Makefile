@@ -18,7 +18,7 @@ demo: install ## Run the whole pipeline on a local chain (ARGS="--help" shows it
 	@$(RUN) lightchallenge_dagster.devnet.demo $(ARGS)
 
 test: install ## Run the tests (ARGS="-k words" picks some)
-	@$(RUN) pytest -n 2 --dist loadfile --ignore=tests/e2e $(ARGS) $(OR_NONE)
+	@$(RUN) pytest -n 3 --dist loadfile --ignore=tests/e2e $(ARGS) $(OR_NONE)
 	@echo "Now end to end, with Dagster itself, one after the other:"
 	@$(RUN) pytest tests/e2e $(ARGS) $(OR_NONE)
 
