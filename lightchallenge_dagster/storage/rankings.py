@@ -290,12 +290,14 @@ def settled_winners(
     final, while the challenge's rule can be read. All with stake on chain. A stored ranking that is
     not the one that was closed (its counts, or a winner without a score) is left out whole.
 
-    With ``lock`` the verdicts are held until the transaction ends, so that no judgement changes
-    one between this look and the intent that settles it. Take it where intents are written.
+    With ``lock`` the plans and verdicts are held until the transaction ends, so that no edit or
+    judgement changes one between this look and the intent that settles it. Take it where intents
+    are written.
     """
     wanted = sorted(set(challenge_ids))
     if lock:
-        connection.execute(text(sql.load("rank/lock_winners")), {"challenge_ids": wanted})
+        for rows in ("rank/lock_plans", "rank/lock_winners"):
+            connection.execute(text(sql.load(rows)), {"challenge_ids": wanted})
     rows = connection.execute(
         text(sql.load("rank/settled_winners")), {"challenge_ids": wanted, "chain_now": chain_now}
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -692,6 +693,28 @@ def test_a_winner_carries_what_its_proof_says(database: Engine) -> None:
         found = rankings.settled_winners(connection, [7], DURING, lock=True)
         assert found == [rankings.Winner(7, A, Decimal("12.5"), build.HASH, DURING, None)]
         assert rankings.provisional_winners(connection, [7]) == found
+
+
+def test_a_plan_waits_for_the_payment_order_that_is_written_by_it(database: Engine) -> None:
+    build.challenge(database, 7, build.distance_rule(5))
+    build.evidence(database, 7, A, [run(6)])
+    build.stake(database, 7, A)
+    bring_up_to_date(database, DURING)
+    build.execute(database, "update public.challenges set proof = jsonb '{\"params\": 5}'")
+    waiting = (
+        "select count(*) from pg_stat_activity"
+        " where datname = current_database() and wait_event_type = 'Lock'"
+    )
+    with ThreadPoolExecutor(1) as pool:
+        with database.begin() as connection:
+            before = rankings.settled_winners(connection, [7], DURING, lock=True)
+            planning = pool.submit(refresh_plans, database, POLICY)
+            while not build.rows(database, waiting)[0][0]:
+                assert not planning.done()
+            assert rankings.settled_winners(connection, [7], DURING, lock=True) == before
+        assert planning.result(timeout=60) == 1
+    assert [winner.subject for winner in before] == [A]
+    assert winners(database, DURING) == []
 
 
 def test_provisional_winners_come_best_first_in_both_modes(database: Engine) -> None:
