@@ -13,7 +13,11 @@ from functools import cached_property
 from typing import Any, cast
 
 from eth_abi.abi import decode, encode
+from eth_abi.exceptions import EncodingError
 from eth_utils.crypto import keccak
+
+#: What ``Function.encode`` raises for values that no contract takes.
+UNWRITABLE = (EncodingError, ValueError)
 
 
 def selector(signature: str) -> bytes:
@@ -66,7 +70,7 @@ class Function:
         return selector(f"{self.name}({','.join(self.inputs)})")
 
     def encode(self, *arguments: Any) -> str:
-        """Calldata as 0x-hex. Raises ``eth_abi``'s encoding errors for a value out of range."""
+        """Calldata as 0x-hex. Raises one of ``UNWRITABLE`` for a value out of range."""
         values = [_argument(k, v) for k, v in zip(self.inputs, arguments, strict=True)]
         return "0x" + (self.selector + encode(self.inputs, values)).hex()
 
@@ -98,7 +102,6 @@ challengepay = _functions(
     Function("isWinner", ("uint256", "address"), ("bool",)),
     Function("dispatchers", ("address",), ("bool",)),
     Function("admin", (), ("address",)),
-    Function("globalPaused", (), ("bool",)),
     Function("submitProofFor", ("uint256", "address", "bytes")),
     Function("submitProofForBatch", ("uint256", "address[]", "bytes[]")),
     Function("finalize", ("uint256",)),
@@ -152,7 +155,6 @@ achievement = _functions(
 metadata_registry = _functions(
     Function("ownerSet", ("address", "uint256", "string")),
     Function("uri", ("address", "uint256"), ("string",)),
-    Function("hasUri", ("address", "uint256"), ("bool",)),
     Function("owner", (), ("address",)),
 )
 

@@ -193,7 +193,9 @@ CHECKS: list[Check] = [
         "challenges",
         WARN,
         "The rule of every open challenge can be read.",
-        "Correct params or proof of the challenge where the problem says; it is judged again.",
+        "Correct params or proof of the challenge where the problem says; it is judged again. "
+        "Until then nobody is bound or proved for it, its ranking does not close, and finalize "
+        "waits.",
     ),
     _rows(
         "finalized_has_outcome",

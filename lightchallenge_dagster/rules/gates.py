@@ -33,13 +33,13 @@ class ProofFields:
 
     def missing(self) -> tuple[str, ...]:
         """The fields that are absent or unusable, named as the web app writes them."""
+        model_id = (self.model_id or "").strip()
+        too_long = len(model_id) > MODEL_ID_MAX
         return tuple(
             name
             for name, present in (
-                (
-                    "proof.modelId or model_id",
-                    0 < len((self.model_id or "").strip()) <= MODEL_ID_MAX,
-                ),
+                ("proof.modelId or model_id", bool(model_id)),
+                (f"a proof.modelId of at most {MODEL_ID_MAX} characters", not too_long),
                 ("model_hash", is_hash32(self.model_hash)),
                 ("proof.paramsHash", is_hash32(self.params_hash)),
                 ("proof.benchmarkHash", is_hash32(self.benchmark_hash)),

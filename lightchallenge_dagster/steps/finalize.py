@@ -89,7 +89,7 @@ def held_back(engine: Engine, chain_now_ts: int) -> list[HeldBack]:
         elif one.challenge_id in unjudged:
             held.append(HeldBack(one.challenge_id, [], "evidence of its stakers is not judged yet"))
         elif one.unclosed:
-            reason = "its ranking has not closed, or is quarantined"
+            reason = "its ranking has not closed or is quarantined, or its rule cannot be read"
             held.append(HeldBack(one.challenge_id, [], reason))
     return held
 

@@ -562,7 +562,7 @@ def test_what_strangers_wrote_is_shown_in_tables_as_text(shop: Shop) -> None:
     b.challenge(shop.world.database, 1001)
     evil = "<img src=x onerror=alert(1)> [a](javascript:1) | x"
     job(shop, 1001, "processing", last_error=evil, updated_at=datetime(2026, 1, 1, tzinfo=UTC))
-    b.execute(shop.world.database, "update public.challenges set status = 'Canceled'")
+    b.execute(shop.world.database, "update public.challenges set status = 'Rejected'")
     shown = shop.shown("cancel_terminal_jobs")["found"]
     assert "<img" not in shown
     assert r"\[a\]" in shown, "a link is none"

@@ -73,7 +73,7 @@ def test_a_challenge_whose_rule_cannot_be_read_is_not_dispatched() -> None:
         ({"model_id": None}, "proof.modelId or model_id"),
         ({"model_id": " "}, "proof.modelId or model_id"),
         # A request carries it, and one of a few kilobytes fits into no block.
-        ({"model_id": "m" * 257}, "proof.modelId or model_id"),
+        ({"model_id": "m" * 257}, "a proof.modelId of at most 256 characters"),
         ({"model_hash": None}, "model_hash"),
         ({"model_hash": "0x" + "00" * 32}, "model_hash"),
         ({"params_hash": "0x1234"}, "proof.paramsHash"),

@@ -170,3 +170,12 @@ def test_the_web_apps_word_ends_no_job_of_a_challenge_that_the_chain_says_is_act
     a_challenge(database, status=status, chain_status="Active")
     builders.insert(database, "public.aivm_jobs", challenge_id=7, status="queued", attempts=0)
     assert cancelable(database) == []
+
+
+@pytest.mark.parametrize("status", ["Canceled", "Finalized"])
+def test_the_web_apps_word_holds_no_request_of_a_challenge_that_the_chain_says_is_active(
+    database: Engine, status: str
+) -> None:
+    a_challenge(database, status=status, chain_status="Active")
+    builders.verdict(database, 7, wallet(1))
+    assert dispatch(database, NOW).queued == [7]

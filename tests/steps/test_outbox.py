@@ -315,6 +315,20 @@ class Miscounting(Rpc):
         return answer
 
 
+class Misstating(Rpc):
+    """Says that its blocks hold so little gas."""
+
+    def __init__(self, url: str, gas_limit: int) -> None:
+        super().__init__(url)
+        self._gas_limit = gas_limit
+
+    def call(self, method: str, params: Sequence[Any]) -> Any:
+        said = super().call(method, params)
+        if method == "eth_getBlockByNumber":
+            said["gasLimit"] = hex(self._gas_limit)
+        return said
+
+
 class Hiding(Rpc):
     """The real node, without any transaction and any receipt."""
 
@@ -639,6 +653,33 @@ def test_what_takes_too_much_gas_is_refused_and_keeps_no_nonce(
     assert (refused.state, sent.state) == ("refused", "mined")
     assert "more than the 16000000 that a transaction may take" in str(refused.error)
     assert intent_row(database, "gift:hog")["refusals"] == 1
+
+
+def test_what_no_block_holds_now_waits_and_counts_as_no_attempt(
+    database: Engine, anvil: Anvil
+) -> None:
+    burn(anvil, 1_000_000)
+    hog = a_gift(anvil, "gift:hog", 0, to=CONTRACT)
+    small = Misstating(anvil.url, 900_000)
+    (outcome,) = outbox(database, anvil, rpc=small).submit([hog])
+    assert outcome.state == "waiting"
+    assert "more than the 900000 of a block" in str(outcome.error)
+    assert intent_row(database, "gift:hog")["refusals"] == 0
+    assert state_of(outbox(database, anvil).submit([hog])) == ["mined"]
+
+
+@pytest.mark.usefixtures("automine_again")
+def test_a_gas_limit_that_was_misstated_once_binds_no_later_replacement(
+    database: Engine, anvil: Anvil
+) -> None:
+    passed_over(database, anvil, IMPATIENT, 3)
+    small = Misstating(anvil.url, 20_000)
+    assert outbox(database, anvil, policy=IMPATIENT, rpc=small).resume().bumped == 1
+    anvil.mine(3)
+    assert outbox(database, anvil, policy=IMPATIENT).resume().bumped == 1
+    signed = sorted(rows(database, "transactions"), key=lambda tx: tx["signed_at"])
+    first, low, last = (tx["gas"] for tx in signed)
+    assert (low, last) == (20_000, first)
 
 
 def test_no_transaction_asks_for_more_gas_than_a_block_holds(

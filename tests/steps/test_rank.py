@@ -335,6 +335,14 @@ def test_a_canceled_challenge_is_neither_ranked_nor_closed(database: Engine) -> 
     assert rank.pending(database, CLOSES) == {}
 
 
+def test_a_challenge_that_only_the_web_app_calls_canceled_is_ranked_and_closed(
+    database: Engine,
+) -> None:
+    race(database, 5, 20)
+    build.execute(database, "update public.challenges set status = 'Canceled'")
+    assert bring_up_to_date(database, CLOSES).closed == (7,)
+
+
 def test_all_challenges_of_a_day_are_ranked_in_one_go(database: Engine) -> None:
     race(database, 5, 20, top_n=1)
     race(database, 9, 8, 7, top_n=2, challenge_id=8)

@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import Engine
 
 from lightchallenge_dagster.devnet.deploy import Deployment
+from lightchallenge_dagster.devnet.wallets import Wallet
 from lightchallenge_dagster.rules.proof import decode_proof
 from tests import builders
 from tests.steps.index_world import open_world
@@ -37,12 +38,13 @@ def money(database: Engine, devnet: Deployment) -> Iterator[Money]:
         ("infinity", LATEST_TS),
     ],
 )
+@pytest.mark.parametrize("winner", [ALICE, BOB], ids=["its own subject", "another"])
 def test_a_verdict_of_a_time_that_no_proof_can_hold_is_proved_with_the_nearest_that_one_can(
-    money: Money, moment: str, told_ts: int
+    money: Money, winner: Wallet, moment: str, told_ts: int
 ) -> None:
     strange = money.challenge([ALICE, BOB])
     good = money.challenge([ALICE, CAROL])
-    money.passes(strange, BOB)
+    money.passes(strange, winner)
     money.passes(good, CAROL)
     builders.execute(
         money.engine,
@@ -57,8 +59,8 @@ def test_a_verdict_of_a_time_that_no_proof_can_hold_is_proved_with_the_nearest_t
     money.settle()
     money.answer()
     report = money.settle()
-    assert report.proved == [f"{strange}:{BOB.address}", f"{good}:{CAROL.address}"]
-    assert money.winners(strange, [BOB]) == [BOB.address]
+    assert report.proved == [f"{strange}:{winner.address}", f"{good}:{CAROL.address}"]
+    assert money.winners(strange, [winner]) == [winner.address]
     assert evaluated_ts(money, strange) == told_ts
 
 

@@ -8,6 +8,7 @@ select i.key, i.kind, i.challenge_id, i.signer, i.last_error as waits_for, i.cre
    and i.last_error ~ ('^(gas costs \d+ wei, more than the maximum of '
                        '|the wallet 0x\w+ holds -?\d+ wei and needs '
                        '|it carries \d+ wei, more than the maximum of '
+                       '|it takes \d+ gas, more than the \d+ of a block'
                        '|no contract is at 0x)')
    and i.created_at < now() - interval '10 minutes'
    and i.updated_at > now() - interval '30 minutes'

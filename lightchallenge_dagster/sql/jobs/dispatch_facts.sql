@@ -1,5 +1,6 @@
 -- Active, unpaused challenges that nothing was requested for yet, and what the gate asks of them.
--- "approved" is the web app's older word for active. Proof fields are read as text, whatever they
+-- "approved" is the web app's older word for active; whether a challenge is over the chain says. Proof
+-- fields are read as text, whatever they
 -- are; the gate judges them.
 select c.id as challenge_id,
        p.mode,
@@ -35,7 +36,7 @@ select c.id as challenge_id,
   from public.challenges c
   join pipeline.chain_challenges k on k.challenge_id = c.id and k.status = 'Active'
   join pipeline.challenge_plans p on p.challenge_id = c.id
- where lower(c.status) in ('active', 'approved')
+ where lower(c.status) in ('active', 'approved', 'canceled', 'finalized')
    and c.proof #>> '{taskBinding,requestId}' is null
    and not exists (select from public.aivm_jobs j where j.challenge_id = c.id)
  order by c.id

@@ -8,7 +8,10 @@ select c.id as challenge_id,
        c.proof ->> 'backend' as backend,
        v.score as own_score,
        v.evidence_hash as own_evidence_hash,
-       v.updated_at as own_updated_at,
+       -- Of the years that a prompt can hold, as in rank/settled_winners; null without a verdict.
+       case when v.updated_at is not null
+            then least(greatest(v.updated_at, 'epoch'), '9999-12-31 00:00+00') end
+           as own_updated_at,
        noted.task_id as noted_task,
        exists (select from pipeline.inference_requests r where r.task_id = noted.task_id)
            as noted_known

@@ -4,7 +4,9 @@ select j.challenge_id, j.status, j.attempts, j.updated_at, j.last_error, claim.w
        coalesce(claim.expires_at > clock_timestamp(), false) as working,
        greatest(j.updated_at, claim.heartbeat_at) < asked.since as silent,
        coalesce(k.status in ('Finalized', 'Canceled'), false)
-           or coalesce(lower(c.status) in ('finalized', 'canceled', 'rejected'), false) as ended
+           or coalesce(lower(c.status) = 'rejected', false)
+           or coalesce(k.challenge_id is null and lower(c.status) in ('finalized', 'canceled'), false)
+           as ended
   from (select now() - make_interval(secs => 60 * cast(:minutes as double precision)) as since,
                cast(:challenge_ids as bigint[]) as ids) asked
   join public.aivm_jobs j

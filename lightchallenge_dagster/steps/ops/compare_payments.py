@@ -63,7 +63,10 @@ def bindings(picture: Picture, paid: Paid) -> Iterator[Difference]:
             )
     for pair in sorted(paid.bound.keys() - picture.won - paid.winners):
         if paid.open(pair[0]):
-            why = "settle_winners clears it, unless an earlier worker's verdict is not judged yet"
+            why = (
+                "settle_winners clears it, unless an earlier worker's verdict is not judged yet or "
+                "the rule cannot be read"
+            )
             yield _of(pair, "binding", "no settled winner", "bound", why)
     for pair in sorted(picture.won - paid.bound.keys() - paid.winners):
         if paid.open(pair[0]):

@@ -103,7 +103,7 @@ class _Backfill:
 
     def run(self) -> MetadataReport:
         self._require_owner()
-        self._outbox.resume()
+        self._outbox.resume(only_own=True)
         with self._engine.begin() as connection:
             candidates = ops.without_uri(connection)
         intents: list[Intent] = []

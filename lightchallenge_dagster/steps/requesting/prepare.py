@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from eth_abi.exceptions import EncodingError
-
 from lightchallenge_dagster.chain import abi
 from lightchallenge_dagster.chain.contracts import STATUS_ACTIVE, STATUS_FINALIZED
 from lightchallenge_dagster.rules.prompt import Prompt, is_address, is_hash32
@@ -24,6 +22,7 @@ if TYPE_CHECKING:
 
 #: What a prompt lacks is an upload or a field of the row: not there from one second to the next.
 _NO_PROMPT_RETRY_S = 300.0
+_WORDS_MAX = 500
 
 
 def prepare(work: Work, claims: Sequence[Claim]) -> dict[Claim, Intent]:
@@ -69,10 +68,11 @@ class _Known:
 def _prepared(work: Work, claim: Claim, known: _Known) -> Intent | None:
     try:
         return _intent(work, claim, known)
-    except (EncodingError, ValueError) as error:
+    except abi.UNWRITABLE as error:
         # A value of its row that no contract takes: the others' jobs go on.
-        work.report.errors.append(f"{claim.challenge_id}: {error}")
-        _withhold(work, claim, _number(known, claim), f"its request cannot be written: {error}")
+        why = f"its request cannot be written: {error}"[:_WORDS_MAX]
+        work.report.errors.append(f"{claim.challenge_id}: {why}")
+        _withhold(work, claim, _number(known, claim), why)
         return None
 
 

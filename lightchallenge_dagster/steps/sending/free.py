@@ -35,7 +35,7 @@ def replacement(
     fees = limits.raised(old, desk.sender.fees(), policy)
     if fees is None:
         return None
-    gas = min(latest.gas, limits.most_gas(desk))
+    most_gas = limits.most_gas(desk)
     with desk.engine.begin() as connection:
         if not sending.lock_signed(connection, one.intent.key):
             return None
@@ -43,6 +43,8 @@ def replacement(
         current = storage.transactions(connection, [one.intent.key]).get(one.intent.key, [])
         if not current or current[-1].hash != latest.hash:
             return None  # another worker was here first
+        # Of the first one: what a node said of its blocks once binds no later replacement.
+        gas = min(max(tx.gas for tx in current), most_gas)
         made = signed_transaction(desk, signer, one.intent, latest.nonce, gas, fees, head)
         sending.record_signed(connection, policy.chain_id, made, policy.look_again_s)
     return made

@@ -178,7 +178,11 @@ def _simulate(
 
 
 def _too_much_gas(desk: Desk, one: StoredIntent, gas: int, most_gas: int) -> Outcome:
-    error = f"it takes {gas} gas, more than the {most_gas} that a transaction may take"
+    if gas <= desk.policy.max_gas:
+        # What blocks hold is the chain's to change, and a node's to misstate.
+        error = f"it takes {gas} gas, more than the {most_gas} of a block"
+        return wait(desk, one.intent, error)
+    error = f"it takes {gas} gas, more than the {desk.policy.max_gas} that a transaction may take"
     with desk.engine.begin() as connection:
         sending.record_refusal(
             connection, one.intent.key, error, counts=True, retry_s=backoff_s(desk, one.refusals)

@@ -17,7 +17,6 @@ from lightchallenge_dagster.steps.settling.report import wallet_name
 from lightchallenge_dagster.steps.settling.state import State, Work
 from lightchallenge_dagster.steps.settling.unwritable import (
     NO_DATA,
-    UNWRITABLE,
     refuse_unwritable,
 )
 from lightchallenge_dagster.storage import outbox as stored
@@ -71,7 +70,7 @@ def _ordered(run: Run) -> list[Intent]:
             blank = _blank(run, state, one, work)
             try:
                 intents.append(replace(blank, data=_calldata(one, work)))
-            except UNWRITABLE as error:
+            except abi.UNWRITABLE as error:
                 unwritable.append((blank, error))
         ordered = {intent.challenge_id or 0 for intent in intents if intent.kind == "bind"}
         run.report.frozen.extend(freeze(connection, state, ordered))
@@ -101,7 +100,7 @@ def _blank(run: Run, state: State, one: Settling, work: Work) -> Intent:
 
 
 def _calldata(one: Settling, work: Work) -> str:
-    """Raises one of ``UNWRITABLE`` for rows that no contract takes."""
+    """Raises one of ``abi.UNWRITABLE`` for rows that no contract takes."""
     if work.action == "clear":
         return abi.task_registry("clearBinding").encode(one.challenge_id, work.subject)
     if one.request is None:

@@ -24,7 +24,6 @@ from lightchallenge_dagster.rules.proof import Proof, expected_response_hash
 from lightchallenge_dagster.steps.settling.report import wallet_name
 from lightchallenge_dagster.steps.settling.unwritable import (
     NO_DATA,
-    UNWRITABLE,
     refuse_unwritable,
 )
 from lightchallenge_dagster.storage.outbox import Intent
@@ -69,7 +68,7 @@ def preflight(
         try:
             proof = _proof(challenge_id, winners[subject], request, bindings[subject])
             data = abi.challengepay("submitProofFor").encode(challenge_id, subject, proof)
-        except UNWRITABLE as error:
+        except abi.UNWRITABLE as error:
             refuse_unwritable(run, intent, error)
             continue
         intent = replace(intent, data=data)

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from eth_abi.exceptions import EncodingError
-
 from lightchallenge_dagster.steps.settling.report import wallet_name
 
 if TYPE_CHECKING:
     from lightchallenge_dagster.steps.settling.run import Run
     from lightchallenge_dagster.storage.outbox import Intent
 
-#: What encoding a row raises that holds something no contract takes.
-UNWRITABLE = (EncodingError, ValueError)
-
 #: The data of an intent that nothing could be written for.
 NO_DATA = "0x"
 
+_WORDS_MAX = 500
 _WHAT = {"bind": "binding", "clear": "clearing", "proof": "proof"}
 
 
@@ -26,6 +22,6 @@ def refuse_unwritable(run: Run, intent: Intent, error: Exception) -> None:
 
     Not inside a transaction: the outbox takes one of its own.
     """
-    why = f"its {_WHAT[intent.kind]} cannot be written: {error}"
+    why = f"its {_WHAT[intent.kind]} cannot be written: {error}"[:_WORDS_MAX]
     run.outbox.refuse(intent, why)
     run.report.refused.append(f"{wallet_name(intent.challenge_id or 0, intent.subject)}: {why}")
