@@ -248,11 +248,10 @@ CHECKS: list[Check] = [
         "winners_missing_on_chain",
         "chain_winners",
         ERROR,
-        "Every settled winner of a challenge that is not finalized is marked on chain an hour "
-        "before the proof deadline, or after it.",
+        "Every settled winner is marked on chain an hour before the proof deadline, or after it.",
         "Run settle_winners now. After the deadline only the admin's setVerificationConfig can "
-        "reopen the window; finalize is held back meanwhile. What is finalized is past saving and "
-        "not shown: lightchallenge explain says how its wallets stand.",
+        "reopen the window; finalize is held back meanwhile. Of a Finalized challenge the winner "
+        "is lost: shown for a week, so that somebody tells the player.",
     ),
     _rows(
         "requests_progress",
@@ -358,7 +357,8 @@ CHECKS: list[Check] = [
         "transactions",
         ERROR,
         "Nothing that was planned over ten minutes ago waits for MAX_FEE_PER_GAS_WEI, for "
-        "MAX_TRANSACTION_VALUE_WEI, for a wallet's coins, or at an address without a contract.",
+        "MAX_TRANSACTION_VALUE_WEI, for a wallet's coins, for room in a block, or at an address "
+        "without a contract.",
         "waits_for names the amounts: raise the limit and restart, or fund the wallet, before the "
         "proof deadline passes; it goes on by itself. A missing contract is a wrong address in "
         "the settings or on the challenge, or a node of another chain.",

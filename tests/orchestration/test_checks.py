@@ -522,6 +522,16 @@ def set_back_below_the_fork(world: World) -> None:
     indexed(world)
 
 
+def finalized(days_ago: int) -> Callable[[World], Any]:
+    """Every challenge finalized at its deadline, so many days of chain time ago."""
+    return sql(
+        """update pipeline.chain_challenges set status = 'Finalized', outcome = 1,
+                  proof_deadline_ts = (select max(timestamp) from pipeline.chain_blocks)
+                                      - 86400 * :days""",
+        days=days_ago,
+    )
+
+
 A_MISSED_WINNER = in_order(
     at(b.plan, 7),
     at(b.on_chain, 7),
@@ -645,9 +655,9 @@ CASES = [
     Case("winners_missing_on_chain", A_MISSED_WINNER, at(b.chain_winner, 7, ANN)),
     Case(
         "winners_missing_on_chain",
-        A_MISSED_WINNER,
-        sql("update pipeline.chain_challenges set status = 'Finalized', outcome = 1"),
-        "past saving once it is finalized",
+        in_order(A_MISSED_WINNER, finalized(days_ago=6)),
+        finalized(days_ago=7),
+        "lost, and shown for a week",
     ),
     Case(
         "requests_progress",

@@ -1,6 +1,6 @@
 -- Settled winners with stake whom the contract does not know as winners, while less than an hour
--- is left to prove it, or none. "Now" is chain time: the newest indexed block's. A challenge that is
--- finalized or canceled is past saving: nobody can be proved there any more.
+-- is left to prove it, or none. "Now" is chain time: the newest indexed block's. Of a challenge that is
+-- finalized they are lost, and shown for a week; of a canceled one nobody wins.
 with chain_now as (
     select max(timestamp) as ts from pipeline.chain_blocks
 ), settled as (
@@ -28,6 +28,7 @@ select w.challenge_id, w.subject, c.status, to_timestamp(c.proof_deadline_ts) as
   left join pipeline.chain_winners m
     on m.challenge_id = w.challenge_id and m.subject = w.subject
  where m.subject is null
-   and c.status not in ('Finalized', 'Canceled')
+   and c.status <> 'Canceled'
    and c.proof_deadline_ts - n.ts < 3600
+   and (c.status <> 'Finalized' or n.ts - c.proof_deadline_ts < 7 * 86400)
  order by c.proof_deadline_ts, w.challenge_id, w.subject
