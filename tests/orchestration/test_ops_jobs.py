@@ -371,7 +371,7 @@ def test_failed_and_dead_jobs_are_reset_only_by_their_challenge(shop: Shop) -> N
     for challenge in (1001, 1002, 1003):
         b.challenge(shop.world.database, challenge)
         job(shop, challenge, "dead", attempts=10, last_error="NotAdmin")
-    b.execute(shop.world.database, "update public.challenges set status = 'Canceled' where id=1003")
+    b.execute(shop.world.database, "update public.challenges set status = 'Rejected' where id=1003")
 
     shown = shop.shown("reset_stuck_jobs", dry_run=False, challenge_ids=[1001, 1003, 5])
 
