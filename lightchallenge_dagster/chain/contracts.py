@@ -191,11 +191,6 @@ class Contracts:
         block = cast("dict[str, str]", self.rpc.call("eth_getBlockByNumber", ["latest", False]))
         return int(block["timestamp"], 16)
 
-    def block_gas_limit(self) -> int:
-        """How much gas the latest block could have held."""
-        block = cast("dict[str, str]", self.rpc.call("eth_getBlockByNumber", ["latest", False]))
-        return int(block["gasLimit"], 16)
-
     # ── ChallengePay ──
 
     def get_challenge(self, challenge_id: int, block: int | str = "latest") -> OnChainChallenge:

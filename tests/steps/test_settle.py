@@ -15,6 +15,7 @@ from lightchallenge_dagster.devnet.deploy import Deployment
 from lightchallenge_dagster.devnet.errors import ContractRefused
 from lightchallenge_dagster.devnet.wallets import Wallet
 from lightchallenge_dagster.steps import judge
+from lightchallenge_dagster.steps.settle import SettleReport
 from lightchallenge_dagster.steps.settling.state import TRIES
 from tests import builders
 from tests.steps.index_world import open_world
@@ -740,9 +741,9 @@ def with_verifier(money: Money, code: str) -> str:
     return address
 
 
-def test_a_verifier_that_never_ends_stops_its_own_challenge_only(money: Money) -> None:
-    endless = with_verifier(money, "0x5b600056")  # back to the start, for ever
-    poisoned = money.challenge([ALICE, BOB], verifier=endless)
+def settled_beside(money: Money, code: str) -> tuple[int, int, SettleReport]:
+    """A challenge whose verifier is ``code``, for BOB, and a good one for CAROL, both settled."""
+    poisoned = money.challenge([ALICE, BOB], verifier=with_verifier(money, code))
     good = money.challenge([ALICE, CAROL])
     money.passes(poisoned, BOB)
     money.passes(good, CAROL)
@@ -751,7 +752,12 @@ def test_a_verifier_that_never_ends_stops_its_own_challenge_only(money: Money) -
     money.follow()
     money.settle()
     money.answer()
-    report = money.settle()
+    return poisoned, good, money.settle()
+
+
+def test_a_verifier_that_never_ends_stops_its_own_challenge_only(money: Money) -> None:
+    # Back to the start, for ever.
+    poisoned, good, report = settled_beside(money, "0x5b600056")
     assert report.proved == [f"{good}:{CAROL.address}"]
     assert [one.split(": ")[0] for one in [*report.waiting, *report.refused]] == [
         f"{poisoned}:{BOB.address}"

@@ -14,6 +14,7 @@ from lightchallenge_dagster.devnet.deploy import Deployment
 from tests import builders
 from tests.steps.index_world import open_world
 from tests.steps.money_world import Money, users
+from tests.steps.test_settle import settled_beside
 
 ALICE, BOB, CAROL = users("alice", "bob", "carol")
 DAY = 86400
@@ -53,18 +54,7 @@ HOSTILE = {
 def test_a_verifier_that_refuses_with_any_bytes_stops_its_own_challenge_only(
     money: Money, data: bytes, words: str
 ) -> None:
-    verifier = "0x" + "bad0" * 10
-    money.world.rpc.call("anvil_setCode", [verifier, reverting(data)])
-    poisoned = money.challenge([ALICE, BOB], verifier=verifier)
-    good = money.challenge([ALICE, CAROL])
-    money.passes(poisoned, BOB)
-    money.passes(good, CAROL)
-    assert money.dispatch().queued == [poisoned, good]
-    money.request()
-    money.follow()
-    money.settle()
-    money.answer()
-    report = money.settle()
+    poisoned, good, report = settled_beside(money, reverting(data))
     assert report.proved == [f"{good}:{CAROL.address}"]
     ((said,),) = builders.rows(
         money.engine,
@@ -79,19 +69,7 @@ def test_a_verifier_that_refuses_with_any_bytes_stops_its_own_challenge_only(
 def test_a_contract_that_speaks_like_a_node_in_trouble_is_a_refusal_all_the_same(
     money: Money, words: str
 ) -> None:
-    verifier = "0x" + "bad0" * 10
-    code = two_faced(reason(words.encode()))
-    money.world.rpc.call("anvil_setCode", [verifier, code])
-    poisoned = money.challenge([ALICE, BOB], verifier=verifier)
-    good = money.challenge([ALICE, CAROL])
-    money.passes(poisoned, BOB)
-    money.passes(good, CAROL)
-    assert money.dispatch().queued == [poisoned, good]
-    money.request()
-    money.follow()
-    money.settle()
-    money.answer()
-    report = money.settle()
+    poisoned, good, report = settled_beside(money, two_faced(reason(words.encode())))
     assert report.proved == [f"{good}:{CAROL.address}"]
     assert report.refused == [f"{poisoned}:{BOB.address}: {words}"]
 

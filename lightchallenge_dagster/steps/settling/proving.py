@@ -78,14 +78,14 @@ def _cut(run: Run, state: State, challenge_id: int, found: Sequence[Ready]) -> l
 def _batches(run: Run, challenge_id: int, found: Sequence[Ready]) -> list[list[Ready]]:
     if len(found) < 2:
         return [list(found)] if found else []
-    contracts, policy = run.contracts, run.policy
+    sender, policy = Sender(run.contracts.rpc), run.policy
     gauge = Gauge(
-        Sender(contracts.rpc),
+        sender,
         policy.prover,
-        contracts.addresses.challengepay,
+        run.contracts.addresses.challengepay,
         run.outbox.policy.gas_margin_percent,
     )
-    budget = min(policy.max_batch_gas, contracts.block_gas_limit() // 2)
+    budget = min(policy.max_batch_gas, sender.block_gas_limit() // 2)
     return split(found, lambda some: gauge.gas(_calldata(challenge_id, some)), budget)
 
 
