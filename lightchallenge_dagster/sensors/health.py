@@ -66,13 +66,13 @@ def health_sensor(interval_s: int) -> SensorDefinition:
         red: list[str] = []
         for check in CHECKS:
             outcome, reported_at, again_at = remembered.get(check.name, NEVER)
-            if now >= again_at:
+            if not _pauses(check, now, again_at):
                 findings, took_s = _timed(check, around)
                 again_at = now + pause_s(check, took_s)
                 # The UI counts a check as evaluated when that is newer than the table's last
                 # writing.
                 found = [findings.healthy, findings.count, written.get(check.asset)]
-                if found != outcome or now - reported_at > REPORT_AGAIN_AFTER_S:
+                if found != outcome or abs(now - reported_at) > REPORT_AGAIN_AFTER_S:
                     events.append(evaluation(check, findings))
                     outcome, reported_at = found, now
                 remembered[check.name] = [outcome, reported_at, again_at]
@@ -103,6 +103,12 @@ def _materializations(instance: DagsterInstance) -> dict[str, int | None]:
         )
         for record in instance.get_asset_records(keys)
     }
+
+
+def _pauses(check: Check, now: float, again_at: float) -> bool:
+    # A clock set back must not blind the sensor until it has caught up: who is not paced never
+    # waits, and no pause is longer than the longest.
+    return check.paced and now < again_at <= now + LONGEST_PAUSE_S
 
 
 def pause_s(check: Check, took_s: float) -> float:

@@ -574,3 +574,7 @@ def test_a_check_that_gets_slow_is_evaluated_more_rarely_and_stays_as_it_was_fou
     assert said == "red: claims_match_events"
     cursor, _ = tick(cursor, 10 * health_sensor.PACE)
     assert "claims_match_events" in looked
+    tick(cursor, -1)
+    assert "stakes_match_events" in looked, "a clock that is set back blinds nobody"
+    tick(cursor, -2 * health_sensor.LONGEST_PAUSE_S)
+    assert "claims_match_events" in looked, "nor for longer than the longest pause"
