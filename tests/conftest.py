@@ -33,7 +33,7 @@ def supervisor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Supervisor]
 @pytest.fixture(scope="session")
 def postgres(supervisor: Supervisor) -> Postgres:
     """The PostgreSQL server of this test process."""
-    return start_postgres(supervisor)
+    return start_postgres(supervisor, in_memory=True)
 
 
 @pytest.fixture(scope="session")

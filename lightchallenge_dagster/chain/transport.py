@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 import requests
 import urllib3
@@ -52,6 +53,11 @@ class Transport:
         # Never repeated below us: what is sent twice is decided in one place.
         for scheme in ("http://", "https://"):
             self._session.mount(scheme, HTTPAdapter(max_retries=0))
+        # Proxies and certificates of the environment are asked for once for each endpoint: asking
+        # at every request takes as long as a near node's answer. A .netrc is not looked at.
+        self._environment = requests.Session()
+        self._session.trust_env = False
+        self._routes: dict[str, dict[str, Any]] = {}
 
     def close(self) -> None:
         """Give the connections back."""
@@ -72,8 +78,8 @@ class Transport:
                 data=body,
                 headers=_HEADERS,
                 timeout=(connect, self._timeout_s),
-                stream=True,
                 allow_redirects=False,
+                **self._route(url),
             ) as response:
                 return Reply(
                     response.status_code, self._read(response, label, who), _wait_s(response)
@@ -93,6 +99,14 @@ class Transport:
             ) from None
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
             raise self._broken(error, label, who) from None
+
+    def _route(self, url: str) -> dict[str, Any]:
+        """How ``url`` is reached, by the environment: proxies and certificates."""
+        if url not in self._routes:
+            self._routes[url] = dict(
+                self._environment.merge_environment_settings(url, {}, True, None, None)
+            )
+        return self._routes[url]
 
     def _read(self, response: requests.Response, label: str, who: str) -> bytes:
         until = time.monotonic() + ANSWER_TIMEOUTS * self._timeout_s

@@ -22,7 +22,7 @@ from lightchallenge_dagster.devnet.errors import (
 from lightchallenge_dagster.devnet.wallets import Wallet
 
 RECEIPT_TIMEOUT_S = 60.0
-POLL_S = 0.05
+POLL_S = (0.005, 0.05)  # first, longest: a node that mines at once has it after milliseconds
 TIP_WEI = 10**9
 
 
@@ -173,6 +173,7 @@ class Node:
         wanted = list(hashes)
         found: dict[str, dict[str, Any]] = {}
         deadline = time.monotonic() + timeout_s
+        pause_s, longest_s = POLL_S
         while True:
             missing = [one for one in wanted if one not in found]
             answers = self.batch([("eth_getTransactionReceipt", [one]) for one in missing])
@@ -183,7 +184,8 @@ class Node:
                 return [found[one] for one in wanted]
             if time.monotonic() > deadline:
                 raise NodeUnavailable(f"no receipt for {missing[0]} within {timeout_s:g} s")
-            time.sleep(POLL_S)
+            time.sleep(pause_s)
+            pause_s = min(2 * pause_s, longest_s)
 
 
 def _fees(block: Mapping[str, Any]) -> dict[str, int]:

@@ -46,8 +46,12 @@ THROWAWAY_SETTINGS: Mapping[str, str] = {
     "max_wal_senders": "0",
     "max_connections": "200",
     "shared_buffers": "64MB",
+    "max_wal_size": "256MB",
     "timezone": "UTC",
 }
+
+SHARED_MEMORY = Path("/dev/shm")
+ROOM_BYTES = 4 * 2**30
 
 
 class StartError(LightChallengeError):
@@ -103,12 +107,14 @@ def start_postgres(
     port: int | None = None,
     settings: Mapping[str, str] = THROWAWAY_SETTINGS,
     installation: Path | None = None,
+    in_memory: bool = False,
 ) -> Postgres:
     """Start an empty PostgreSQL that is deleted when ``supervisor`` ends.
 
-    ``port`` is a wish: another one is taken when it is in use. PostgreSQL refuses to run as root,
-    so root starts it as an unprivileged account; when that account cannot reach the installation
-    (a virtual environment below /root), a copy in a temporary folder is used. Raises
+    ``port`` is a wish: another one is taken when it is in use. ``in_memory`` keeps its files in
+    /dev/shm where that has room: a database is made in half the time. PostgreSQL refuses to run
+    as root, so root starts it as an unprivileged account; when that account cannot reach the
+    installation (a virtual environment below /root), a copy in a temporary folder is used. Raises
     ``StartError``.
     """
     installation = installation or postgres_installation()
@@ -120,7 +126,10 @@ def start_postgres(
         if not _can_run(installation / "bin" / "postgres", user):
             installation = _copy_installation(installation, home)
     data = home / "data"
-    data.mkdir(mode=0o700)
+    if in_memory and _has_room(SHARED_MEMORY):
+        data = Path(tempfile.mkdtemp(prefix="lightchallenge-pg-", dir=SHARED_MEMORY))
+        supervisor.remove_at_exit(data)
+    data.mkdir(mode=0o700, exist_ok=True)
     password = secrets.token_hex(16)
     password_file = home / "password"
     password_file.touch(mode=0o600)
@@ -241,6 +250,10 @@ def _copy_installation(installation: Path, folder: Path) -> Path:
         if not stat.S_ISLNK(mode):
             path.chmod(0o755 if stat.S_ISDIR(mode) or mode & 0o100 else 0o644)
     return copy
+
+
+def _has_room(folder: Path) -> bool:
+    return os.access(folder, os.W_OK) and shutil.disk_usage(folder).free >= ROOM_BYTES
 
 
 def _reachable_folder(user: str | None) -> str | None:

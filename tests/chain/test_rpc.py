@@ -31,6 +31,19 @@ def test_a_result_is_returned_as_it_is_even_null(server: HttpNode) -> None:
     assert rpc.calls == 2
 
 
+def test_a_node_is_reached_through_the_proxy_of_the_environment_unless_it_says_not_to(
+    server: HttpNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.answers = [ok("0x1f8")]
+    port = server.url.split("@127.0.0.1:")[1].split("/")[0]
+    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{port}")
+    monkeypatch.setenv("no_proxy", "near.invalid")
+    assert Rpc("http://far.invalid/", sleep=lambda _: None).call("eth_chainId") == "0x1f8"
+    with pytest.raises(RpcUnavailable, match="cannot be reached"):
+        Rpc("http://near.invalid/", sleep=lambda _: None).call("eth_chainId")
+    assert len(server.requests) == 1
+
+
 def test_an_error_of_the_node_keeps_its_code_message_and_revert_data(server: HttpNode) -> None:
     server.answers = [failed(3, "execution reverted", "0x08c379a0")]
     with pytest.raises(RpcError) as refused:

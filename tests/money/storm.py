@@ -75,7 +75,7 @@ class Arena:
 
     def __init__(self, supervisor: Supervisor) -> None:
         self._supervisor = supervisor
-        self.postgres: Postgres = start_postgres(supervisor, name="postgres-storm")
+        self.postgres: Postgres = start_postgres(supervisor, name="postgres-storm", in_memory=True)
         engine = connect(self.postgres.create("storm_template"))
         migrate(engine)
         engine.dispose()

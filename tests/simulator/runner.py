@@ -71,7 +71,9 @@ class Arena:
 
     def __init__(self, supervisor: Supervisor) -> None:
         self._supervisor = supervisor
-        self.postgres: Postgres = start_postgres(supervisor, name="postgres-simulator")
+        self.postgres: Postgres = start_postgres(
+            supervisor, name="postgres-simulator", in_memory=True
+        )
         engine = connect(self.postgres.create("simulator_template"))
         migrate(engine)
         engine.dispose()
