@@ -175,12 +175,20 @@ def _judge_in(
 ) -> Iterator[tuple[Chunk, list[Finding]]]:
     waiting: deque[tuple[Chunk, Future[list[Finding]]]] = deque()
     for chunk in chunks:
-        waiting.append((chunk, pool.submit(judge_chunk, chunk)))
+        waiting.append((chunk, _submit(pool, chunk)))
         if len(waiting) >= most:
             first, finding = waiting.popleft()
             yield first, finding.result()
     for chunk, finding in waiting:
         yield chunk, finding.result()
+
+
+def _submit(pool: ProcessPoolExecutor, chunk: Chunk) -> Future[list[Finding]]:
+    try:
+        return pool.submit(judge_chunk, chunk)
+    except OSError as error:
+        # A worker that dies while another one is being started closes the pool's pipes under it.
+        raise BrokenProcessPool(f"no judging process could be started: {error}") from error
 
 
 def _records(data: str) -> Any:

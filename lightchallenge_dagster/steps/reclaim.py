@@ -15,19 +15,23 @@ from typing import TYPE_CHECKING
 from lightchallenge_dagster.chain import abi
 from lightchallenge_dagster.chain.rpc import RpcError
 from lightchallenge_dagster.rules.requests import CANCELLED, TIMED_OUT, fate
-from lightchallenge_dagster.storage import chain_time, checkpoints, sending, watch
+from lightchallenge_dagster.storage import chain_time, checkpoints, refunds, sending, watch
 from lightchallenge_dagster.storage import outbox as stored
 from lightchallenge_dagster.storage.outbox import Intent
 from lightchallenge_dagster.storage.watch import Watched
 
 if TYPE_CHECKING:
-    from sqlalchemy import Engine
+    from sqlalchemy import Connection, Engine
 
     from lightchallenge_dagster.chain.contracts import Contracts, OnChainRequest
     from lightchallenge_dagster.steps.outbox import Outbox, Outcome
 
 #: When to look again for the key of a wallet that was retired before its fee came back.
 _NO_KEY_RETRY_S = 3600.0
+#: A reclaim that reverted on chain, although its simulation had passed, is tried again after this
+#: long, so often in all: what it ran into has passed by then, or a person has to look.
+_REVERTED_RETRY_S = 3600.0
+_MOST_ATTEMPTS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +68,9 @@ def reclaimable(engine: Engine, chain_now_ts: int) -> list[int]:
     """
     with engine.begin() as connection:
         found = {one.challenge_id for one in watch.watchable(connection, chain_now_ts)}
-        return sorted(found | {one.challenge_id or 0 for one in stored.due(connection, "reclaim")})
+        intents = stored.due(connection, "reclaim")
+        intents += [one.next for one in _to_repeat(connection)]
+        return sorted(found | {one.challenge_id or 0 for one in intents})
 
 
 def reclaim(
@@ -82,6 +88,7 @@ def reclaim(
     """
     run = _Run(engine, contracts, outbox, max_attempts, only)
     _watch(run)
+    _repeat(run)
     with engine.begin() as connection:
         intents = [
             one
@@ -140,9 +147,32 @@ def _follow_up(run: _Run, one: Watched, read: OnChainRequest, chain_now_ts: int)
         )
 
 
+def _to_repeat(connection: Connection, chain_id: int | None = None) -> list[refunds.Reverted]:
+    found = refunds.reverted(connection, _REVERTED_RETRY_S, chain_id)
+    return [one for one in found if one.made < _MOST_ATTEMPTS]
+
+
+def _repeat(run: _Run) -> None:
+    """Plan another attempt for each fee whose reclaim reverted, unless it is back by now."""
+    chain_id = run.outbox.policy.chain_id
+    with run.engine.begin() as connection:
+        found = _to_repeat(connection, chain_id)
+    for one in found:
+        if run.only is not None and one.next.challenge_id not in run.only:
+            continue
+        is_back = run.contracts.request(one.request_id).status in (CANCELLED, TIMED_OUT)
+        with run.engine.begin() as connection:
+            if is_back:
+                refunds.note_back(connection, one.key)
+            else:
+                stored.plan(connection, chain_id, [one.next])
+        if is_back:
+            run.report.reclaimed.append(one.request_id)
+
+
 def _intent(aivm_inference: str, one: Watched, call: str) -> Intent:
     return Intent(
-        key=f"reclaim:{one.challenge_id}:{one.request_id}",
+        key=refunds.key(one.challenge_id, one.request_id),
         kind="reclaim",
         signer=one.requester,
         to=aivm_inference,
@@ -153,7 +183,7 @@ def _intent(aivm_inference: str, one: Watched, call: str) -> Intent:
 
 def _refundable(run: _Run, intent: Intent) -> bool:
     """Whether the fee is still there, and ours to take back; an intent without a purpose ends."""
-    request_id = int(intent.key.rsplit(":", 1)[1])
+    request_id = refunds.request_of(intent)
     if not run.outbox.signs_as(intent.signer):
         error = f"request {request_id}: only {intent.signer} can take its fee back"
         run.report.errors.append(error)
@@ -165,14 +195,15 @@ def _refundable(run: _Run, intent: Intent) -> bool:
     with run.engine.begin() as connection:
         if not stored.withdraw(connection, intent.key):
             # It was signed once, and a foreign transaction of the wallet came before it.
-            error = "its fee is back already"
-            sending.record_refusal(connection, intent.key, error, counts=False, retry_s=None)
+            sending.record_refusal(
+                connection, intent.key, refunds.IS_BACK, counts=False, retry_s=None
+            )
     run.report.reclaimed.append(request_id)
     return False
 
 
 def _report(intent: Intent, outcome: Outcome, report: ReclaimReport) -> None:
-    request_id = int(intent.key.rsplit(":", 1)[1])
+    request_id = refunds.request_of(intent)
     if outcome.state == "mined":
         report.reclaimed.append(request_id)
     elif outcome.state == "pending":

@@ -17,6 +17,7 @@ from lightchallenge_dagster.rules.requests import (
     REVEALED,
     TIMED_OUT,
 )
+from lightchallenge_dagster.steps.health import violations
 from lightchallenge_dagster.steps.reclaim import reclaimable
 from tests import builders
 from tests.steps.index_world import open_world
@@ -347,6 +348,83 @@ def test_a_fee_that_came_back_at_the_nonce_of_our_own_reclaim_is_done(money: Mon
     assert money.outbox().resume().ousted == 1
     assert money.reclaim().reclaimed == [made]
     assert reclaimable(money.engine, money.now()) == []
+
+
+def reverts_on_chain(money: Money) -> None:
+    """A reclaim whose simulation passed and whose transaction fails."""
+    die_at(money, "stored")
+    address = money.world.deployment.aivm_inference
+    code = money.world.rpc.call("eth_getCode", [address, "latest"])
+    money.world.rpc.call("anvil_setCode", [address, "0x60006000fd"])
+    money.outbox().resume()
+    money.world.rpc.call("anvil_setCode", [address, code])
+    money.follow()
+    money.outbox().resume()
+
+
+def an_hour_passes(money: Money) -> None:
+    builders.execute(
+        money.engine, "update pipeline.intents set updated_at = updated_at - interval '61 minutes'"
+    )
+
+
+def refunds(money: Money) -> list[tuple[str, str]]:
+    return builders.rows(
+        money.engine,
+        "select key, status from pipeline.intents where kind = 'reclaim' order by created_at",
+    )
+
+
+def red(money: Money) -> list[str]:
+    checks = ("requests_dead", "intents_refused")
+    return [name for name in checks if violations(money.engine, name).rows]
+
+
+def test_a_reclaim_that_reverted_is_tried_again_an_hour_later(money: Money) -> None:
+    challenge = a_requested_challenge(money)
+    (made,) = request_ids(money)
+    let_it_expire(money)
+    reverts_on_chain(money)
+    first = f"reclaim:{challenge}:{made}"
+    assert refunds(money) == [(first, "reverted")]
+    assert reclaimable(money.engine, money.now()) == []
+    assert money.reclaim().reclaimed == []
+    assert red(money) == ["requests_dead", "intents_refused"]
+
+    an_hour_passes(money)
+    assert reclaimable(money.engine, money.now()) == [challenge]
+    assert money.reclaim().reclaimed == [made]
+    assert refunds(money)[1:] == [(f"{first}:2", "confirmed")]
+    assert money.client.request(made).status == CANCELLED
+    an_hour_passes(money)
+    assert reclaimable(money.engine, money.now()) == []
+    assert red(money) == []
+
+
+def test_a_reclaim_that_reverts_three_times_is_left_to_a_person(money: Money) -> None:
+    a_requested_challenge(money)
+    let_it_expire(money)
+    for _ in range(3):
+        reverts_on_chain(money)
+        an_hour_passes(money)
+    assert [status for _key, status in refunds(money)] == ["reverted"] * 3
+    assert reclaimable(money.engine, money.now()) == []
+    assert money.reclaim().pending == []
+    (row,) = violations(money.engine, "requests_dead").rows
+    assert ":3 reverted: reverted in block" in row[-1]
+
+
+def test_a_fee_that_came_back_although_our_reclaim_reverted_is_done(money: Money) -> None:
+    a_requested_challenge(money)
+    (made,) = request_ids(money)
+    let_it_expire(money)
+    reverts_on_chain(money)
+    money.client.send(money.world.deployment.worker, "aivm_inference", "cancelExpired", made)
+    an_hour_passes(money)
+    assert money.reclaim().reclaimed == [made]
+    assert money.transactions("reclaim") == 1
+    assert reclaimable(money.engine, money.now()) == []
+    assert red(money) == []
 
 
 def test_a_dead_request_is_not_noted_again_by_a_node_that_is_behind(
