@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from decimal import Decimal
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -461,6 +462,27 @@ def test_a_judging_process_that_is_killed_takes_the_whole_batch_back(
     assert verdicts(database) == []
     assert set(multiprocessing.active_children()) <= set(others)
     assert judged(database, processes=1).inserted == 30
+
+
+def test_a_judging_process_that_cannot_be_started_takes_the_whole_batch_back(
+    database: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(judge, "CHUNK", 1)
+    crowd(database, 4)
+    started: list[object] = []
+    start = BaseProcess.start
+
+    def start_or_fail(process: BaseProcess) -> None:
+        if started:
+            # As when the first one dies meanwhile, or there is no memory for another.
+            raise OSError("handle is closed")
+        started.append(process)
+        start(process)
+
+    monkeypatch.setattr(BaseProcess, "start", start_or_fail)
+    with pytest.raises(TransientError, match="a judging process died; nothing was stored"):
+        judged(database, processes=2)
+    assert verdicts(database) == []
 
 
 @pytest.mark.parametrize("number", ["1e400", "1" * 500, "-0.0", "18446744073709551616", "1e-500"])
