@@ -13,6 +13,7 @@ from lightchallenge_dagster.cli import (
     health,
     migrate,
     rank,
+    run,
     set_checkpoint,
     settings,
 )
@@ -32,12 +33,13 @@ def cli() -> None:
     Examples:
       lightchallenge migrate
       lightchallenge health
+      lightchallenge run settle_winners --dry-run
       lightchallenge explain 42 0x52908400098527886e0f7030069857d2e4169ee7
       lightchallenge evaluate evidence.jsonl
     """
 
 
-for _module in (migrate, settings, health, set_checkpoint, explain, evaluate, rank):
+for _module in (migrate, settings, health, run, set_checkpoint, explain, evaluate, rank):
     cli.add_command(_module.command)
 
 

@@ -34,7 +34,8 @@ def command() -> None:
             red += 1
             for row in findings.rows:
                 pairs = zip(findings.columns, row, strict=True)
-                click.echo("    " + ", ".join(f"{name} {value}" for name, value in pairs))
+                line = ", ".join(f"{name} {value}" for name, value in pairs)
+                click.echo(f"    {surroundings.printable(line)}")
             if not findings.blind:
                 click.echo(f"    {check.recovery}")
     click.echo(f"{len(CHECKS) - red} green, {red} red")

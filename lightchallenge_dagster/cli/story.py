@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from lightchallenge_dagster.cli.surroundings import printable
 from lightchallenge_dagster.rules.amounts import amount
 from lightchallenge_dagster.rules.instants import instant
 from lightchallenge_dagster.rules.placement import shown
@@ -113,11 +114,6 @@ class Page:
             return
         when = f", {instant(row.indexed_at)}" if row.indexed_at else ""
         self._console.print(f"As of block {row.indexed_block}{when}; what came later is not in it.")
-
-
-def printable(text: str) -> str:
-    """Text of anybody's without what would move a terminal's cursor."""
-    return "".join(letter if letter.isprintable() else "·" for letter in text)
 
 
 def _token(facts: ChallengeFacts) -> str | None:

@@ -23,7 +23,13 @@ class OneLineErrors(click.Group):
         try:
             return super().invoke(ctx)
         except LightChallengeError as error:
-            raise click.ClickException(str(error)) from None
+            lines = [printable(line) for line in str(error).splitlines()]
+            raise click.ClickException("\n".join(lines)) from None
+
+
+def printable(text: str) -> str:
+    """Text of anybody's without what would move a terminal's cursor."""
+    return "".join(letter if letter.isprintable() else "·" for letter in text)
 
 
 class DeploymentCommand(click.Command):
@@ -47,7 +53,9 @@ class DeploymentCommand(click.Command):
             reason = lines[0] if lines else type(error.orig).__name__
             # Without a statement there was no connection.
             advice = "; check DATABASE_URL" if error.statement is None else ""
-            raise click.ClickException(f"the database refused: {reason}{advice}") from None
+            raise click.ClickException(
+                f"the database refused: {printable(reason)}{advice}"
+            ) from None
 
 
 def engine(loaded: Settings) -> Engine:
