@@ -34,8 +34,9 @@ REPORT_AGAIN_AFTER_S = 3600
 PACE = 50
 LONGEST_PAUSE_S = 3600.0
 
-#: Outcome, when it was reported, and when to look again, of a check not evaluated yet.
-NEVER: list[Any] = [None, 0.0, 0.0]
+#: Of a check not evaluated yet: its outcome, when that was reported and when it was found, and when
+#: to look again.
+NEVER: list[Any] = [None, 0.0, 0.0, 0.0]
 
 
 def health_sensor(interval_s: int) -> SensorDefinition:
@@ -65,8 +66,9 @@ def health_sensor(interval_s: int) -> SensorDefinition:
         events: list[AssetCheckEvaluation] = []
         red: list[str] = []
         for check in CHECKS:
-            outcome, reported_at, again_at = remembered.get(check.name, NEVER)
-            if not _pauses(check, now, again_at):
+            outcome, reported_at, looked_at, again_at = remembered.get(check.name, NEVER)
+            # A clock that was set back must not blind the sensor until it has caught up.
+            if not looked_at <= now < again_at:
                 findings, took_s = _timed(check, around)
                 again_at = now + pause_s(check, took_s)
                 # The UI counts a check as evaluated when that is newer than the table's last
@@ -75,7 +77,7 @@ def health_sensor(interval_s: int) -> SensorDefinition:
                 if found != outcome or abs(now - reported_at) > REPORT_AGAIN_AFTER_S:
                     events.append(evaluation(check, findings))
                     outcome, reported_at = found, now
-                remembered[check.name] = [outcome, reported_at, again_at]
+                remembered[check.name] = [outcome, reported_at, now, again_at]
             if not outcome[0]:
                 red.append(check.name)
         state = f"red: {', '.join(red)}" if red else f"all {len(CHECKS)} checks are green"
@@ -103,12 +105,6 @@ def _materializations(instance: DagsterInstance) -> dict[str, int | None]:
         )
         for record in instance.get_asset_records(keys)
     }
-
-
-def _pauses(check: Check, now: float, again_at: float) -> bool:
-    # A clock set back must not blind the sensor until it has caught up: who is not paced never
-    # waits, and no pause is longer than the longest.
-    return check.paced and now < again_at <= now + LONGEST_PAUSE_S
 
 
 def pause_s(check: Check, took_s: float) -> float:
