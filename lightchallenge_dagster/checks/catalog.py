@@ -266,8 +266,10 @@ CHECKS: list[Check] = [
         "inference_requests",
         WARN,
         "The fee of every request that ran out of time is back.",
-        "request_inferences takes it back by itself; what stands in its way is below. A fee that "
-        "the network's worker earned with another answer is gone: look at the model.",
+        "request_inferences takes it back by itself, in three attempts at most; what stands in its "
+        "way is below. After the third look at why it reverted, and call cancelExpired, "
+        "timeoutReveal or reclaimAfterFinalizeTimeout from that wallet. A fee that the network's "
+        "worker earned with another answer is gone: look at the model.",
     ),
     _rows(
         "bindings_are_winners",

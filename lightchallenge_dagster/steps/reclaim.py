@@ -21,7 +21,7 @@ from lightchallenge_dagster.storage.outbox import Intent
 from lightchallenge_dagster.storage.watch import Watched
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection, Engine
+    from sqlalchemy import Engine
 
     from lightchallenge_dagster.chain.contracts import Contracts, OnChainRequest
     from lightchallenge_dagster.steps.outbox import Outbox, Outcome
@@ -32,6 +32,8 @@ _NO_KEY_RETRY_S = 3600.0
 #: long, so often in all: what it ran into has passed by then, or a person has to look.
 _REVERTED_RETRY_S = 3600.0
 _MOST_ATTEMPTS = 3
+
+_FEE_IS_BACK = (CANCELLED, TIMED_OUT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,7 @@ def reclaimable(engine: Engine, chain_now_ts: int) -> list[int]:
     with engine.begin() as connection:
         found = {one.challenge_id for one in watch.watchable(connection, chain_now_ts)}
         intents = stored.due(connection, "reclaim")
-        intents += [one.next for one in _to_repeat(connection)]
+        intents += [one.next for one in refunds.reverted(connection, _REVERTED_RETRY_S)]
         return sorted(found | {one.challenge_id or 0 for one in intents})
 
 
@@ -147,27 +149,41 @@ def _follow_up(run: _Run, one: Watched, read: OnChainRequest, chain_now_ts: int)
         )
 
 
-def _to_repeat(connection: Connection, chain_id: int | None = None) -> list[refunds.Reverted]:
-    found = refunds.reverted(connection, _REVERTED_RETRY_S, chain_id)
-    return [one for one in found if one.made < _MOST_ATTEMPTS]
-
-
 def _repeat(run: _Run) -> None:
-    """Plan another attempt for each fee whose reclaim reverted, unless it is back by now."""
+    """Look at each fee whose reclaim reverted; plan another attempt while it is not back.
+
+    After the last attempt it is looked at still: a person may have taken it back.
+    """
     chain_id = run.outbox.policy.chain_id
     with run.engine.begin() as connection:
-        found = _to_repeat(connection, chain_id)
+        found = refunds.reverted(connection, _REVERTED_RETRY_S, chain_id)
+    found = [one for one in found if run.only is None or one.next.challenge_id in run.only]
     for one in found:
-        if run.only is not None and one.next.challenge_id not in run.only:
+        status = _confirmed_status(run, one.request_id)
+        if status is None:
             continue
-        is_back = run.contracts.request(one.request_id).status in (CANCELLED, TIMED_OUT)
         with run.engine.begin() as connection:
-            if is_back:
-                refunds.note_back(connection, one.key)
-            else:
+            refunds.note(connection, one.request_id, status)
+            if status not in _FEE_IS_BACK and one.made < _MOST_ATTEMPTS:
                 stored.plan(connection, chain_id, [one.next])
-        if is_back:
+        if status in _FEE_IS_BACK:
             run.report.reclaimed.append(one.request_id)
+
+
+def _confirmed_status(run: _Run, request_id: int) -> int | None:
+    """The request's status in the checkpoint's block: a reorg may take back what is newer.
+
+    None when the node cannot say, which the report tells.
+    """
+    with run.engine.begin() as connection:
+        at = checkpoints.read(connection, run.outbox.policy.chain_id)
+    if at is None:
+        return None
+    try:
+        return run.contracts.requests_at([request_id], at)[request_id].status
+    except RpcError as error:
+        run.report.errors.append(f"request {request_id} at block {at.number}: {error.message}")
+        return None
 
 
 def _intent(aivm_inference: str, one: Watched, call: str) -> Intent:
@@ -190,14 +206,18 @@ def _refundable(run: _Run, intent: Intent) -> bool:
         with run.engine.begin() as connection:
             sending.record_trouble(connection, intent.key, error, _NO_KEY_RETRY_S, signed=False)
         return False
-    if run.contracts.request(request_id).status not in (CANCELLED, TIMED_OUT):
+    if run.contracts.request(request_id).status not in _FEE_IS_BACK:
         return True
+    status = _confirmed_status(run, request_id)
+    if status not in _FEE_IS_BACK:
+        run.report.pending.append(request_id)
+        return False
     with run.engine.begin() as connection:
+        refunds.note(connection, request_id, status)
         if not stored.withdraw(connection, intent.key):
             # It was signed once, and a foreign transaction of the wallet came before it.
-            sending.record_refusal(
-                connection, intent.key, refunds.IS_BACK, counts=False, retry_s=None
-            )
+            error = "its fee is back already"
+            sending.record_refusal(connection, intent.key, error, counts=False, retry_s=None)
     run.report.reclaimed.append(request_id)
     return False
 

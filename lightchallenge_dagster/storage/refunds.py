@@ -16,15 +16,11 @@ from lightchallenge_dagster.storage.outbox import Intent
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-#: What the row of an attempt says whose fee came back in another way; the checks know the words.
-IS_BACK = "its fee is back already"
-
 
 @dataclass(frozen=True, slots=True)
 class Reverted:
-    """An attempt that reverted for good, and the ``made`` attempts of its request with it."""
+    """A request whose ``made`` attempts all reverted for good; ``next`` is one more."""
 
-    key: str
     request_id: int
     made: int
     next: Intent
@@ -42,19 +38,18 @@ def request_of(intent: Intent) -> int:
 
 
 def reverted(connection: Connection, after_s: float, chain_id: int | None = None) -> list[Reverted]:
-    """Attempts that reverted ``after_s`` seconds ago or more and were followed by none.
+    """Attempts that reverted, and whose fee was last looked at, ``after_s`` seconds ago or more.
 
-    Of one chain, or of whichever the database is about.
+    The newest of each request; of one chain, or of whichever the database is about.
     """
     rows = connection.execute(
         text(sql.load("outbox/refunds_reverted")), {"chain_id": chain_id, "after_s": after_s}
     )
     return [
         Reverted(
-            row.key,
-            int(row.request_id),
-            row.made,
-            Intent(
+            request_id=int(row.request_id),
+            made=row.made,
+            next=Intent(
                 key=key(row.challenge_id, int(row.request_id), row.made + 1),
                 kind="reclaim",
                 signer=row.signer,
@@ -67,9 +62,12 @@ def reverted(connection: Connection, after_s: float, chain_id: int | None = None
     ]
 
 
-def note_back(connection: Connection, reverted_key: str) -> None:
-    """Note that the fee of a reverted attempt is back all the same."""
+def note(connection: Connection, request_id: int, chain_status: int) -> None:
+    """Note what a confirmed block said of a dead request: whether its fee is back."""
     connection.execute(
-        text("update pipeline.intents set last_error = :why where key = :key"),
-        {"key": reverted_key, "why": IS_BACK},
+        text("""
+            update pipeline.request_watch set chain_status = :chain_status, read_at = now()
+             where request_id = :request_id
+        """),
+        {"request_id": request_id, "chain_status": chain_status},
     )

@@ -277,6 +277,8 @@ def test_a_fee_that_somebody_else_took_back_is_not_asked_for_again(money: Money)
         money.reclaim()
     money.observe = lambda _boundary, _key: None
     money.client.send(money.world.deployment.worker, "aivm_inference", "cancelExpired", made)
+    assert money.reclaim().pending == [made], "its block is not confirmed"
+    money.follow()
     assert money.reclaim().reclaimed == [made]
     assert money.transactions("reclaim") == 0
     assert reclaimable(money.engine, money.now()) == []
@@ -346,8 +348,10 @@ def test_a_fee_that_came_back_at_the_nonce_of_our_own_reclaim_is_done(money: Mon
     die_at(money, "stored")
     money.client.send(money.world.deployment.worker, "aivm_inference", "cancelExpired", made)
     assert money.outbox().resume().ousted == 1
+    money.follow()
     assert money.reclaim().reclaimed == [made]
     assert reclaimable(money.engine, money.now()) == []
+    assert red(money) == []
 
 
 def reverts_on_chain(money: Money) -> None:
@@ -363,9 +367,11 @@ def reverts_on_chain(money: Money) -> None:
 
 
 def an_hour_passes(money: Money) -> None:
-    builders.execute(
-        money.engine, "update pipeline.intents set updated_at = updated_at - interval '61 minutes'"
-    )
+    for statement in (
+        "update pipeline.intents set updated_at = updated_at - interval '61 minutes'",
+        "update pipeline.request_watch set read_at = read_at - interval '61 minutes'",
+    ):
+        builders.execute(money.engine, statement)
 
 
 def refunds(money: Money) -> list[tuple[str, str]]:
@@ -407,24 +413,72 @@ def test_a_reclaim_that_reverts_three_times_is_left_to_a_person(money: Money) ->
     for _ in range(3):
         reverts_on_chain(money)
         an_hour_passes(money)
+    for _ in range(2):
+        money.reclaim()
+        an_hour_passes(money)
     assert [status for _key, status in refunds(money)] == ["reverted"] * 3
-    assert reclaimable(money.engine, money.now()) == []
-    assert money.reclaim().pending == []
     (row,) = violations(money.engine, "requests_dead").rows
     assert ":3 reverted: reverted in block" in row[-1]
 
+    (made,) = request_ids(money)
+    money.client.send(money.world.deployment.worker, "aivm_inference", "cancelExpired", made)
+    money.follow()
+    assert money.reclaim().reclaimed == [made]
+    assert reclaimable(money.engine, money.now()) == []
+    assert red(money) == []
 
-def test_a_fee_that_came_back_although_our_reclaim_reverted_is_done(money: Money) -> None:
+
+def test_a_fee_that_came_back_although_our_reclaims_reverted_is_done(money: Money) -> None:
     a_requested_challenge(money)
     (made,) = request_ids(money)
     let_it_expire(money)
-    reverts_on_chain(money)
+    for _ in range(2):
+        reverts_on_chain(money)
+        an_hour_passes(money)
     money.client.send(money.world.deployment.worker, "aivm_inference", "cancelExpired", made)
-    an_hour_passes(money)
+    money.follow()
     assert money.reclaim().reclaimed == [made]
-    assert money.transactions("reclaim") == 1
+    assert money.transactions("reclaim") == 2
     assert reclaimable(money.engine, money.now()) == []
     assert red(money) == []
+
+
+@pytest.mark.parametrize("reverted_before", [False, True])
+def test_a_fee_whose_return_a_reorg_takes_back_is_reclaimed_after_all(
+    money: Money, reverted_before: bool
+) -> None:
+    a_requested_challenge(money)
+    (made,) = request_ids(money)
+    let_it_expire(money)
+    if reverted_before:
+        reverts_on_chain(money)
+        an_hour_passes(money)
+    else:
+        die_at(money, "planned")
+    before = money.world.rpc.call("evm_snapshot")
+    money.client.send(money.world.deployment.worker, "aivm_inference", "cancelExpired", made)
+    # Not in a confirmed block yet.
+    assert money.reclaim().reclaimed == []
+    assert money.world.rpc.call("evm_revert", [before])
+    money.world.rpc.call("evm_mine")
+    assert money.client.request(made).status == REQUESTED
+    assert money.reclaim().reclaimed == [made]
+    assert money.client.request(made).status == CANCELLED
+    assert red(money) == []
+
+
+def test_a_reclaim_that_reverted_stays_red_when_another_requests_fee_comes_back(
+    money: Money,
+) -> None:
+    challenge = a_requested_challenge(money)
+    let_it_expire(money)
+    reverts_on_chain(money)
+    assert money.request().submitted == [challenge]
+    money.follow()
+    let_it_expire(money)
+    _, second = request_ids(money)
+    assert money.reclaim().reclaimed == [second]
+    assert red(money) == ["requests_dead", "intents_refused"]
 
 
 def test_a_dead_request_is_not_noted_again_by_a_node_that_is_behind(

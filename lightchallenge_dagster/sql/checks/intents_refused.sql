@@ -3,17 +3,30 @@
 select key, kind, status, refusals, last_error, updated_at
   from pipeline.intents i
  where status in ('reverted', 'refused')
-   and coalesce(last_error, '') not in ('AlreadyWinner', 'AlreadyFinalized', 'AlreadySet',
-                                         'its fee is back already')
+   and coalesce(last_error, '') not in ('AlreadyWinner', 'AlreadyFinalized', 'AlreadySet')
    and not exists (
        select from pipeline.intents later
-        where later.kind = i.kind
+        where i.kind <> 'reclaim'
+          and later.kind = i.kind
           and later.challenge_id is not distinct from i.challenge_id
           -- Whoever was in a batch of proofs (no subject) is proved alone afterwards.
           and (later.subject is not distinct from i.subject
                or i.kind = 'proof' and i.subject is null)
           and later.created_at > i.created_at
           and later.status in ('mined', 'confirmed'))
+   -- A fee is of one request, and comes back by any attempt, or by somebody else's.
+   and not exists (
+       select from pipeline.intents later
+        where i.kind = 'reclaim'
+          and later.kind = 'reclaim'
+          and later.challenge_id = i.challenge_id
+          and split_part(later.key, ':', 3) = split_part(i.key, ':', 3)
+          and later.status in ('mined', 'confirmed'))
+   and not exists (
+       select from pipeline.request_watch w
+        where i.kind = 'reclaim'
+          and w.request_id = cast(split_part(i.key, ':', 3) as numeric)
+          and w.chain_status in (5, 6))
    and not exists (
        select from pipeline.chain_winners w
         where i.kind = 'proof' and w.challenge_id = i.challenge_id and w.subject = i.subject)

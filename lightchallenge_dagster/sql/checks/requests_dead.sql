@@ -24,7 +24,6 @@ select w.request_id, w.challenge_id, w.dead as why, w.fee_wei, w.died_at,
    and w.chain_status not in (5, 6)
    and case
            when i.key is not null then i.status not in ('mined', 'confirmed')
-                                       and i.last_error is distinct from 'its fee is back already'
            when w.died_at < now() - interval '1 day' then false
            else w.chain_status = 4
                 or w.requester not in (select s.address from pipeline.signers s)
