@@ -179,8 +179,16 @@ def untold(connection: Connection) -> list[Untold]:
     return [Untold(row.challenge_id, row.patch, bool(row.proofs)) for row in rows]
 
 
+def lock_telling(connection: Connection) -> None:
+    """Be the only one who reads and writes what is untold, until the transaction ends."""
+    connection.execute(text("select pg_advisory_xact_lock(hashtextextended('telling', 0))"))
+
+
 def note_undone(connection: Connection, challenge_id: int, error: str) -> None:
-    """Take ``finalizationSuccess`` back where it was noted."""
+    """Take ``finalizationSuccess`` back where it was noted.
+
+    Not where the index or a transaction of ours says otherwise: the node that was asked is behind.
+    """
     connection.execute(
         text("""
             update public.challenges
@@ -191,6 +199,11 @@ def note_undone(connection: Connection, challenge_id: int, error: str) -> None:
              where id = :challenge_id
                and jsonb_typeof(proof) = 'object'
                and proof ->> 'finalizationSuccess' = 'true'
+               and not exists (select from pipeline.chain_challenges k
+                                where k.challenge_id = :challenge_id and k.status = 'Finalized')
+               and not exists (select from pipeline.intents i
+                                where i.challenge_id = :challenge_id and i.kind = 'finalize'
+                                  and i.status in ('mined', 'confirmed'))
         """),
         {"challenge_id": challenge_id, "error": error},
     )

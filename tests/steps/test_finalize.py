@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from sqlalchemy import Engine
@@ -13,6 +14,8 @@ from lightchallenge_dagster.devnet.deploy import Deployment
 from lightchallenge_dagster.steps import judge
 from lightchallenge_dagster.steps.finalize import held_back, overdue
 from lightchallenge_dagster.steps.outbox import advanceable
+from lightchallenge_dagster.steps.settling.noting import record_transactions
+from lightchallenge_dagster.storage import settlement
 from tests import builders
 from tests.steps.index_world import open_world
 from tests.steps.money_world import Money, users
@@ -285,6 +288,58 @@ def test_a_finalization_that_a_reorg_took_out_is_no_success_until_it_is_mined_ag
     money.finalize()
     assert money.proof(challenge) == told
     assert money.transactions("finalize") == 1
+
+
+def test_what_a_run_read_before_a_reorg_was_over_does_not_take_back_what_another_noted_since(
+    money: Money, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    money.policy = replace(money.policy, confirmations=20, receipt_timeout_s=0.1)
+    challenge = money.challenge([ALICE, BOB])
+    money.to_deadline(challenge)
+    call = money.world.rpc.call
+    before = call("evm_snapshot", [])
+    money.finalize()
+    told = money.proof(challenge)
+    call("evm_revert", [before])
+    call("evm_setAutomine", [False])
+    try:
+        money.outbox().resume()
+    finally:
+        call("evm_setAutomine", [True])
+    assert [one.patch["finalizationSuccess"] for one in untold(money)] == [False]
+    read = settlement.chain_winners
+
+    def meanwhile(*asked: Any) -> Any:
+        monkeypatch.setattr(settlement, "chain_winners", read)
+        call("evm_mine", [])
+        money.outbox().resume()
+        record_transactions(money.engine, money.world.contracts)
+        assert untold(money) == []
+        return read(*asked)
+
+    monkeypatch.setattr(settlement, "chain_winners", meanwhile)
+    record_transactions(money.engine, money.world.contracts)
+    assert money.proof(challenge) == told
+
+
+def untold(money: Money) -> list[settlement.Untold]:
+    with money.engine.begin() as connection:
+        return settlement.untold(connection)
+
+
+@pytest.mark.parametrize("noted", ["by the index", "by our transaction"])
+def test_a_node_that_is_behind_takes_no_success_back(money: Money, noted: str) -> None:
+    challenge = money.challenge([ALICE, BOB])
+    money.to_deadline(challenge)
+    if noted == "by the index":
+        money.client.finalize(ALICE, challenge)
+        assert money.finalize().finalized == [challenge]
+        money.follow()
+    else:
+        assert money.finalize().finalized == [challenge]
+    with money.engine.begin() as connection:
+        settlement.note_undone(connection, challenge, "a node that is behind says Active")
+    assert money.proof(challenge)["finalizationSuccess"] is True
 
 
 def test_a_finalization_on_its_way_is_an_attempt_and_no_success(money: Money) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from lightchallenge_dagster.storage import proof_fields, settlement
@@ -25,19 +25,29 @@ def record_transactions(engine: Engine, contracts: Contracts) -> int:
     with engine.begin() as connection:
         untold = settlement.untold(connection)
         indexed = settlement.chain_winners(connection, [one.challenge_id for one in untold])
+    if not untold:
+        return 0
     counted = Counter(challenge_id for challenge_id, _ in indexed)
-    patches: dict[int, dict[str, object]] = {}
+    proofs: dict[int, int] = {}
     for one in untold:
-        patches[one.challenge_id] = dict(one.patch)
         if one.proofs:
             # The index is some blocks behind, and so may the node be.
             told = contracts.get_challenge(one.challenge_id).winners_count
-            patches[one.challenge_id]["proofsSubmitted"] = max(told, counted[one.challenge_id])
+            proofs[one.challenge_id] = max(told, counted[one.challenge_id])
     with engine.begin() as connection:
+        # Read anew, and by one run at a time: another may have seen a transaction mined meanwhile,
+        # and what was read before that would take its word back.
+        settlement.lock_telling(connection)
         return sum(
-            proof_fields.merge(connection, challenge_id, patch)
-            for challenge_id, patch in patches.items()
+            proof_fields.merge(connection, one.challenge_id, _patch(one, proofs))
+            for one in settlement.untold(connection)
         )
+
+
+def _patch(one: settlement.Untold, proofs: Mapping[int, int]) -> dict[str, object]:
+    if one.proofs and one.challenge_id in proofs:
+        return {**one.patch, "proofsSubmitted": proofs[one.challenge_id]}
+    return dict(one.patch)
 
 
 def note(run: Run, keys: Iterable[str]) -> None:
