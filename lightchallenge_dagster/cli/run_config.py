@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def fields(job: JobDefinition) -> list[str]:
     """The names of all fields that the job takes."""
-    return sorted({name for config in _classes(job).values() for name in config.model_fields})
+    return _names(_classes(job))
 
 
 def run_config(job: JobDefinition, values: Iterable[tuple[str, Any]]) -> dict[str, Any]:
@@ -26,7 +26,8 @@ def run_config(job: JobDefinition, values: Iterable[tuple[str, Any]]) -> dict[st
 
     Raises ``UsageError`` for what the job does not take.
     """
-    known, wanted = fields(job), dict[str, Any]()
+    ops, wanted = _classes(job), dict[str, Any]()
+    known = _names(ops)
     for name, value in values:
         if name not in known:
             has = ", ".join(known) or "no field at all"
@@ -34,7 +35,6 @@ def run_config(job: JobDefinition, values: Iterable[tuple[str, Any]]) -> dict[st
         if name in wanted:
             raise click.UsageError(f"{name} is given twice")
         wanted[name] = value
-    ops = _classes(job)
     for config in ops.values():
         for name, field in config.model_fields.items():
             if field.is_required() and name not in wanted:
@@ -65,6 +65,10 @@ def _classes(job: JobDefinition) -> dict[str, type[Config]]:
         if parameter is not None and issubclass(parameter.annotation, Config):
             found[node.name] = parameter.annotation
     return found
+
+
+def _names(ops: Mapping[str, type[Config]]) -> list[str]:
+    return sorted({name for config in ops.values() for name in config.model_fields})
 
 
 def _checked(config: type[Config], wanted: Mapping[str, Any]) -> dict[str, Any]:
